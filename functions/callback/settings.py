@@ -1,0 +1,49 @@
+"""What the callback functions are told by their environment."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class CallbackSettings(BaseSettings):
+    """Environment of `callback.handler`, which delivers a job's result to its `UrlCallback`."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    stage: Literal["local", "dev", "prod"]
+    jobs_table: str
+    pdf_bucket: str
+    callback_queue_url: str
+    secrets_key_id: str
+    report_queue_url: str = ""
+    callback_allow_origins: str = ""
+    max_attempts: int = Field(default=10, ge=1)
+    retry_base_seconds: int = Field(default=30, ge=0, le=900)
+
+
+class ReportSettings(BaseSettings):
+    """Environment of `callback.report`, which tells the operator's log API of each state change."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    stage: Literal["local", "dev", "prod"]
+    jobs_table: str
+    create_log_url: str
+    report_queue_url: str
+    timeout_seconds: float = Field(default=5, gt=0)
+
+
+@cache
+def callback_settings() -> CallbackSettings:
+    """Read the environment once; importing this module never does."""
+    return CallbackSettings()
+
+
+@cache
+def report_settings() -> ReportSettings:
+    """Read the environment once; importing this module never does."""
+    return ReportSettings()
