@@ -1,4 +1,4 @@
-"""Run the tests: `python -m tests [pytest's options]`. Two at a time; what needs the local stack in one row."""
+"""Run the tests: `python -m tests [pytest's options]`. Two at a time; the stack's own one by one."""
 
 from __future__ import annotations
 

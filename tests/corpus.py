@@ -1,4 +1,4 @@
-"""The corpus of real files, where there is one: `PONTE_CORPUS`, by default `../shared/data` beside the project."""
+"""The corpus of real files, where there is one: `PONTE_CORPUS`, else `../shared/data` beside the project."""
 
 from __future__ import annotations
 

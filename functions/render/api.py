@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from http import HTTPStatus
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -51,7 +51,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return _serialised(problem(error.code, error.detail))
     # Clients of the old system send JSON with whatever Content-Type their library puts there.
     event["headers"] = {**event.get("headers", {}), "content-type": "application/json"}
-    return cast("dict[str, Any]", app.resolve(event, context))
+    return app.resolve(event, context)
 
 
 @app.post(
@@ -90,7 +90,7 @@ def post_render(
 @app.post(
     "/render/sync",
     summary="Render a study and answer its PDF",
-    description="Waits up to 25 s. A large PDF is answered as a redirect (`curl -L`); a long job as 202 with its address.",
+    description="Waits up to 25 s. A large PDF is a redirect (`curl -L`), a long job 202 with its address.",
     responses={
         200: {"description": "The PDF", "content": {"application/pdf": {}}},
         202: {"description": "Not finished yet: see Location"},
@@ -167,12 +167,12 @@ def get_openapi() -> Response[Any]:
     return Response(200, "application/json", schema)
 
 
-@app.exception_handler(RequestValidationError)
+@app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator]
 def on_unfit_body(error: RequestValidationError) -> Response[Any]:
     return unfit(list(error.errors()))
 
 
-@app.exception_handler(PonteError)
+@app.exception_handler(PonteError)  # type: ignore[untyped-decorator]
 def on_known_error(error: PonteError) -> Response[Any]:
     return problem(error.code, error.detail)
 
@@ -182,7 +182,7 @@ def on_not_found(_error: NotFoundError) -> Response[Any]:
     return problem("NOT_FOUND", "there is nothing at this address")
 
 
-@app.exception_handler(Exception)
+@app.exception_handler(Exception)  # type: ignore[untyped-decorator]
 def on_unknown_error(error: Exception) -> Response[Any]:
     """The boundary: the caller learns that we failed, the log learns where."""
     logger.error("request failed", extra={"error_type": type(error).__name__})

@@ -13,7 +13,7 @@ _REDOC_INTEGRITY = "sha384-4vOjrBu7SuDWXcAw1qFznVLA/sKL+0l4nn+J1HY8w7cpa6twQEYuh
 
 
 def redoc_page() -> str:
-    """The reference as one page. Its script comes from a public network; without one, `/docs` shows the same."""
+    """The reference as one page. Its script comes from a public network; `/docs` does without."""
     return f"""<!doctype html>
 <html lang="en">
 <head>

@@ -7,7 +7,8 @@ import os
 import tempfile
 import time
 import uuid
-from typing import IO, Any, cast
+from io import BufferedRandom
+from typing import Any, cast
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -141,7 +142,7 @@ class _ProgressRow:
         return {"instances": report.instances, "frames": report.shown, "pages": report.pages}
 
 
-def _store(job_id: str, pdf_file: IO[bytes], report: RenderReport, settings: WorkerSettings) -> Pdf:
+def _store(job_id: str, pdf_file: BufferedRandom, report: RenderReport, settings: WorkerSettings) -> Pdf:
     """Put the PDF into its bucket. When this returns, S3 has it."""
     key = f"pdf/{job_id}.pdf"
     pdf_file.seek(0)
