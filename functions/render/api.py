@@ -241,7 +241,14 @@ def _outcome(job: Job, settings: ApiSettings) -> Response[Any]:
     if job.pdf.size_bytes > settings.inline_pdf_bytes:
         return Response(HTTPStatus.SEE_OTHER, "text/plain", "", headers={"Location": _link(job, settings)})
     stored = clients.s3().get_object(Bucket=settings.pdf_bucket, Key=job.pdf.key)["Body"].read()
-    return Response(HTTPStatus.OK, "application/pdf", stored, headers={"X-Job-Id": job.job_id})
+    answer = Response(
+        HTTPStatus.OK,
+        "application/pdf",
+        base64.b64encode(stored).decode(),
+        headers={"X-Job-Id": job.job_id},
+    )
+    answer.base64_encoded = True  # by ourselves: the validation would read bytes as text
+    return answer
 
 
 def _link(job: Job, settings: ApiSettings) -> str:
