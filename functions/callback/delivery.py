@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -136,22 +136,23 @@ def _connect(target: Target, addresses: list[Address]) -> http.client.HTTPConnec
 @contextmanager
 def _deadline(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
     """Cut the connection when the time is over, however slowly but steadily the peer reads or answers."""
-    sock = connection.sock
-    timer = threading.Timer(seconds, _cut, (sock,))
+    expired = threading.Event()
+
+    def cut() -> None:
+        expired.set()
+        with suppress(OSError):  # it may be closed by now
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
     timer.daemon = True
     timer.start()
     try:
         yield
+        if expired.is_set():  # a head that was cut reads like a whole one
+            raise TimeoutError("the answer was not complete in time")
     finally:
         timer.cancel()
         connection.close()
-
-
-def _cut(sock: socket.socket) -> None:
-    try:
-        sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # already closed
 
 
 def _retry_after_s(response: http.client.HTTPResponse) -> float | None:
