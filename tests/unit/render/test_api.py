@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ponte_aws import clients
+from ponte_aws import clients, queues
 from ponte_aws.jobs import Failure, Pdf, State
 from render import api
 from render.settings import api_settings
@@ -248,7 +248,7 @@ SYNC = {"examID": 1, "pacs_studies_iuid": "1.2.3"}
 
 def sync_with(aws: Aws, monkeypatch: pytest.MonkeyPatch, act: Any) -> tuple[int, dict[str, str], Any]:
     """POST /render/sync, and `act(job_id)` in the worker's place as soon as the job is queued."""
-    send = api.send
+    send = queues.send
 
     def send_and_act(sqs: Any, url: str, body: dict[str, str]) -> None:
         send(sqs, url, body)
