@@ -1,7 +1,7 @@
 """Which decoder reads which transfer syntax: one line in `DECODERS` each.
 
 Where pydicom's plugins have no decoder under a permissive licence, or a slow one, the plugin is ours, over
-imagecodecs. Importing this module imports no decoder.
+imagecodecs, which is imported when a frame needs it.
 """
 
 from __future__ import annotations
@@ -96,6 +96,9 @@ DECODERS: Final[dict[uid.UID, str | Callable[[bytes, DecodeRunner], Samples]]] =
     syntaxes.DEFLATED_FRAMES: _deflated,
 }
 """The name of one of pydicom's own plugins, or a function of ours."""
+
+IMAGE_CODECS: Final = frozenset(DECODERS) - {uid.RLELossless, syntaxes.DEFLATED_FRAMES}
+"""Syntaxes that know what a sample is; the others compress containers, unused bits included."""
 
 DECODER_DEPENDENCIES: Final = dict.fromkeys(DECODERS, ("imagecodecs",))
 """What pydicom asks of a plugin's module, as `is_available` and `decode_frame` below."""

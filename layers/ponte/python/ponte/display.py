@@ -136,11 +136,23 @@ def render_values(stored: npt.NDArray[Any], chain: Chain) -> Gray:
     return gray
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=64)
 def gray_table(chain: Chain) -> Gray:
     """A table of 2^bits entries from bit patterns to gray levels; read only."""
     patterns = np.arange(1 << chain.stored.bits)
     table = render_values(chain.stored.values(patterns), chain)
+    table.setflags(write=False)
+    return table
+
+
+@lru_cache(maxsize=64)
+def container_table(chain: Chain, container_bits: int, shift: int) -> Gray:
+    """As `gray_table`, from whole containers: whatever stands in the unused bits, the answer is the same.
+
+    `shift` is the number of unused bits below the stored ones (PS3.5 8.1.1).
+    """
+    repeats = 1 << (container_bits - chain.stored.bits - shift)
+    table = np.tile(np.repeat(gray_table(chain), 1 << shift), repeats)
     table.setflags(write=False)
     return table
 

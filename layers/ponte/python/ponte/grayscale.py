@@ -6,11 +6,16 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.uid import UID, XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage
 
 from ponte import attributes
 from ponte.display import Lut, Modality, Rescale, Stored, Voi, VoiFunction, Window
 from ponte.pixels import PixelDescription
 
+_RETIRED_BIPLANE_ANGIOGRAPHY = UID("1.2.840.10008.5.1.4.1.1.12.3")
+_ANGIOGRAPHY = frozenset(
+    {XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage, _RETIRED_BIPLANE_ANGIOGRAPHY}
+)
 _FUNCTIONS: dict[str, VoiFunction] = {"LINEAR_EXACT": "LINEAR_EXACT", "SIGMOID": "SIGMOID"}
 
 
@@ -19,7 +24,14 @@ def stored_of(description: PixelDescription) -> Stored:
 
 
 def modality_of(dataset: Dataset, frame_index: int, stored: Stored) -> Modality:
-    """Modality LUT, or rescale; identity where neither is there or the slope is unusable."""
+    """Modality LUT, or rescale; identity where neither is there or the slope is unusable.
+
+    Also identity for angiography whose values are a display's already: its LUT leads back to X-ray intensity
+    and is not for display (PS3.3 C.8.7.1.1.2).
+    """
+    relationship = attributes.text(dataset, "PixelIntensityRelationship").upper()
+    if relationship in ("LOG", "DISP") and attributes.text(dataset, "SOPClassUID") in _ANGIOGRAPHY:
+        return Rescale()
     for place in attributes.functional_group(dataset, frame_index, "PixelValueTransformationSequence"):
         for item in attributes.items(place, "ModalityLUTSequence"):
             if (lut := _lut(item, signed=stored.signed, little=_little(dataset))) is not None:

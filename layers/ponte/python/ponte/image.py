@@ -12,12 +12,14 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, SegmentationStorage
 
 from ponte import attributes, grayscale
+from ponte.codecs import IMAGE_CODECS
 from ponte.display import (
     TABLE_BITS,
     Chain,
     Rescale,
     Voi,
     Window,
+    container_table,
     full_window,
     gray_table,
     render_values,
@@ -26,7 +28,15 @@ from ponte.display import (
 )
 from ponte.errors import InvalidAttribute, NotAnImage
 from ponte.palette import palette_of
-from ponte.pixels import KEYWORDS, PixelDescription, PixelReader, Values, native_endian, to_rgb
+from ponte.pixels import (
+    KEYWORDS,
+    PixelDescription,
+    PixelReader,
+    Values,
+    native_endian,
+    to_rgb,
+    unsigned,
+)
 from ponte.quiet import BROKEN_INPUT, quiet
 
 _FROM_DATA = "window from the data"
@@ -88,21 +98,32 @@ class Image:
     def _gray(self, values: Values, frame_index: int, window: Window | None) -> Picture:
         chain, own = self._chain(frame_index)
         notes: tuple[str, ...] = ()
-        narrow = not self._description.is_float and self._description.bits_stored <= TABLE_BITS
-        shown = self._patterns(values) if narrow else self._numbers(values)
         if window is not None:
             chain = replace(chain, voi=window)
         elif not own:
-            chain, notes = self._with_voi(chain, shown, narrow=narrow)
-        pixels = _look_up(gray_table(chain), shown) if narrow else render_values(shown, chain)
-        return Picture(pixels, chain.voi if isinstance(chain.voi, Window) else None, notes)
+            chain, notes = self._with_voi(chain, values)
+        shown_by = chain.voi if isinstance(chain.voi, Window) else None
+        return Picture(self._apply(chain, values), shown_by, notes)
 
-    def _with_voi(self, chain: Chain, shown: Values, *, narrow: bool) -> tuple[Chain, tuple[str, ...]]:
+    def _apply(self, chain: Chain, values: Values) -> npt.NDArray[np.uint8]:
+        """The chain over stored values: by a table where there is one."""
+        if not self._narrow:
+            return render_values(self._numbers(values), chain)
+        containers = unsigned(values)
+        bits = containers.dtype.itemsize * _BYTE
+        if bits <= TABLE_BITS and bits >= chain.stored.bits + self._shift:
+            return np.take(container_table(chain, bits, self._shift), containers, mode="clip")
+        return np.take(gray_table(chain), self._patterns(values), mode="clip")
+
+    def _with_voi(self, chain: Chain, values: Values) -> tuple[Chain, tuple[str, ...]]:
         """Where the image has no window that serves: all of 8 bits, else what the data span."""
         notes: tuple[str, ...] = (_DEGENERATE,) if self._has_window else ()
-        if narrow and chain.stored.bits <= _BYTE:
+        if self._narrow and chain.stored.bits <= _BYTE:
             return replace(chain, voi=full_window(chain.stored, chain.modality)), notes
-        window = window_from_table(shown, chain) if narrow else window_from_values(shown, chain)
+        if self._narrow:
+            window = window_from_table(self._patterns(values), chain)
+        else:
+            window = window_from_values(self._numbers(values), chain)
         return replace(chain, voi=window), (*notes, _FROM_DATA)
 
     def _chain(self, frame_index: int) -> tuple[Chain, bool]:
@@ -136,17 +157,23 @@ class Image:
         with quiet():
             return palette_of(self._dataset, grayscale.stored_of(self._description))
 
+    @cached_property
+    def _narrow(self) -> bool:
+        return not self._description.is_float and self._description.bits_stored <= TABLE_BITS
+
+    @cached_property
+    def _shift(self) -> int:
+        """Unused bits below the stored ones. A codec of images keeps none: its samples end at the lowest."""
+        d = self._description
+        return 0 if d.transfer_syntax_uid in IMAGE_CODECS else d.high_bit + 1 - d.bits_stored
+
     def _patterns(self, values: Values) -> Values:
         """Unsigned bit patterns, with what stands outside the stored bits cut off (PS3.5 8.1.1)."""
-        d = self._description
-        values = native_endian(values)
-        patterns = values.view(f"u{values.dtype.itemsize}")
-        # A codec of images keeps no unused bits: its samples end at the lowest bit
-        shift = d.high_bit + 1 - d.bits_stored if not d.transfer_syntax_uid.is_compressed else 0
-        if shift:
-            patterns = patterns >> shift
-        if d.bits_stored < patterns.dtype.itemsize * _BYTE:
-            patterns = patterns & patterns.dtype.type((1 << d.bits_stored) - 1)
+        patterns = unsigned(values)
+        if self._shift:
+            patterns = patterns >> self._shift
+        if self._description.bits_stored < patterns.dtype.itemsize * _BYTE:
+            patterns = patterns & patterns.dtype.type((1 << self._description.bits_stored) - 1)
         return patterns
 
     def _numbers(self, values: Values) -> Values:
@@ -156,14 +183,10 @@ class Image:
 
     def _colour(self, values: Values, photometric: str) -> npt.NDArray[np.uint8]:
         surplus = self._description.bits_stored - _BYTE
-        values = native_endian(values)
-        if surplus > 0 and values.dtype.itemsize > 1:
-            values = values.view(f"u{values.dtype.itemsize}") >> surplus
-        return to_rgb(values.astype(np.uint8, copy=False), photometric)
-
-
-def _look_up(table: npt.NDArray[np.uint8], patterns: Values) -> npt.NDArray[np.uint8]:
-    return np.take(table, patterns, mode="clip")
+        samples = self._patterns(values)
+        if surplus > 0 and samples.dtype.itemsize > 1:
+            samples = samples >> surplus
+        return to_rgb(samples.astype(np.uint8, copy=False), photometric)
 
 
 def _without_pixels(dataset: Dataset) -> NotAnImage:

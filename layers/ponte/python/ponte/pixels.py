@@ -238,6 +238,12 @@ def native_endian(values: Values) -> Values:
     return values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
 
 
+def unsigned(values: Values) -> Values:
+    """The same bit patterns as unsigned integers of this machine."""
+    values = native_endian(values)
+    return values.view(f"u{values.dtype.itemsize}")
+
+
 def to_rgb(values: Values, photometric: str) -> npt.NDArray[np.uint8]:
     """8-bit colour of any supported photometric interpretation to RGB (PS3.3 C.7.6.3.1.2)."""
     if photometric == "RGB":
