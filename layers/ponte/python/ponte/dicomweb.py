@@ -99,7 +99,7 @@ class Limits:
     backoff_s: float = 0.5
 
 
-class _NotServed(PonteError):  # noqa: N818  (a message to the caller above)
+class _NotServed(PonteError):  # a message to the caller above
     """The server does not do this kind of request; another kind may work."""
 
 
@@ -306,7 +306,7 @@ class DicomWebSource:
         return random.uniform(longest / 2, longest)  # noqa: S311  (spreads retries, keeps no secret)
 
 
-class _Retry(Exception):  # noqa: N818  (a message to the loop above, not an error)
+class _Retry(Exception):  # a message to the loop above
     """The same request may work a moment later."""
 
     def __init__(self, error: TransientError, wait_s: float = 0.0) -> None:

@@ -21,6 +21,7 @@ WHITE: Final = 255
 TABLE_BITS: Final = 16
 """Wider stored values are computed pixel by pixel."""
 
+_INT64 = 64
 _LOW_PERCENT, _HIGH_PERCENT = 0.5, 99.5
 _SAMPLE = 1 << 20  # values that percentiles of a wide image are taken from
 
@@ -77,7 +78,7 @@ class Stored:
     def values(self, patterns: Integers) -> npt.NDArray[np.int64]:
         """Bit patterns to numbers (PS3.5 8.1.1)."""
         numbers = patterns.astype(np.int64)
-        if self.signed:
+        if self.signed and self.bits < _INT64:
             numbers[numbers >= 1 << (self.bits - 1)] -= 1 << self.bits
         return numbers
 
@@ -126,7 +127,8 @@ def apply_window(values: Floats, window: Window) -> Floats:
 
 def render_values(stored: npt.NDArray[Any], chain: Chain) -> Gray:
     """Numbers to gray levels, pixel by pixel: wide integers and floats. Same shape."""
-    shown = apply_voi(apply_modality(stored, chain.modality), chain.voi)
+    with np.errstate(all="ignore"):  # NaN and infinity are values that float pixel data may hold
+        shown = apply_voi(apply_modality(stored, chain.modality), chain.voi)
     shown = np.where(np.isfinite(shown), shown, 0.0)
     if chain.inverted:
         shown = 1.0 - shown
@@ -187,7 +189,8 @@ def window_from_values(stored: npt.NDArray[Any], chain_less_voi: Chain) -> Windo
         kept = outside if outside.size else kept
     if not kept.size:
         return Window(0.0, 1.0, "LINEAR_EXACT")
-    values = apply_modality(kept, chain_less_voi.modality)
+    with np.errstate(all="ignore"):
+        values = apply_modality(kept, chain_less_voi.modality)
     low, high = np.percentile(values, (_LOW_PERCENT, _HIGH_PERCENT))
     return _between(float(low), float(high), float(values.min()), float(values.max()))
 
