@@ -12,7 +12,7 @@ from ponte.errors import BadAnswer, LimitExceeded
 _HEADER_LIMIT: Final = 64 << 10
 _PREFACE_LIMIT: Final = 64 << 10
 _BOUNDARY_LENGTH: Final = 70
-_PARAMETER = re.compile(r';\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)+)"|([^\s;"]+))', re.IGNORECASE)
+_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))')
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,9 @@ class PartLimits:
 
 def boundary_of(content_type: str) -> bytes:
     """The boundary, quoted or not. Raises `BadAnswer` where there is none."""
-    match = _PARAMETER.search(content_type)
-    boundary = re.sub(r"\\(.)", r"\1", match[1] or match[2]) if match else ""
+    found = (match for match in _PARAMETER.finditer(content_type) if match[1].lower() == "boundary")
+    match = next(found, None)
+    boundary = re.sub(r"\\(.)", r"\1", match[2] or match[3] or "") if match else ""
     if not 1 <= len(boundary) <= _BOUNDARY_LENGTH or not boundary.isascii():
         raise BadAnswer("The multipart answer names no boundary")
     return boundary.encode()
