@@ -45,7 +45,7 @@ def test_a_part_10_stream_is_read_with_its_transfer_syntax() -> None:
         "MR_small_bigendian.dcm",
         "image_dfl.dcm",
         "JPEG2000.dcm",
-        "nested_priv_SQ.dcm",
+        "rtplan.dcm",
     ],
 )
 def test_every_encoding_of_the_bundled_files_is_read(name: str) -> None:
