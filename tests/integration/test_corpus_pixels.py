@@ -22,15 +22,17 @@ pytestmark = pytest.mark.corpus
 SHOWN_FRAMES = 3
 GRAY = [row for row in rows() if row["samples"] == "1" and row["family"] != "crafted-malformed"]
 
-# Where dcmj2pnm is the one that differs, and why
+# Our pixels of these equal those of the same dose in little endian (test_image.py); DCMTK's do not. That it
+# reads 32-bit OW as pairs of 16-bit words is the likely reason, not a checked one.
 DCMTK_DIFFERS = {
     "rtdose/dicom-test-files__rtdose_expb.dcm": "reads 32-bit big endian as pairs of 16-bit words",
     "rtdose/dicom-test-files__rtdose_expb_1frame.dcm": "reads 32-bit big endian as pairs of 16-bit words",
 }
 NARROW = 2.0
-"""dcmj2pnm rounds modality values to whole numbers, so a window of less than this says nothing."""
+"""Windows below this are not compared: dcmj2pnm seems to round modality values to whole numbers first."""
 
-# Read by pydicom alone, and refused here: what they are missing would be shown as if it were there
+# Read by pydicom and refused here. GH364 breaks off at a stray delimiter (DCMTK refuses it too); the others
+# have no preamble and no SOP Instance UID, which is asked of a bare dataset
 REFUSED = {
     "odd/fo-dicom__GH364.dcm": "BAD_LENGTH",
     "odd/pydicom-data__JLSL_RGB_ILV0.dcm": "NOT_DICOM",

@@ -336,7 +336,7 @@ COLOUR_BARS = [
 
 @pytest.mark.parametrize("name", COLOUR_BARS)
 def test_the_colour_bars_have_their_colours_in_every_encoding(name: str) -> None:
-    # What the bars are, says the file's own description: red, green, blue, black, gray, white from the top
+    # The bars from the top, as the uncompressed and the RLE files hold them
     pixels = Image(open_instance(bundled(name))).picture(0).pixels.astype(int)
     expected = [
         (5, (255, 0, 0)),
