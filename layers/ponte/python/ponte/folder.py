@@ -75,14 +75,17 @@ class FolderSource:
 
 
 def _study_of(path: Path) -> str | None:
-    """The study's UID; "" for what is no DICOM instance, None for DICOM whose header cannot be read."""
+    """The study's UID; "" for what belongs to none, None for DICOM whose header cannot be read.
+
+    An instance without a study's UID is nobody's: to show it with the others could mix up patients.
+    """
     with _reachable(), path.open("rb") as stream:
         if os.fstat(stream.fileno()).st_size < 8:
             return ""
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
             part10 = has_preamble(data[:_SHORTEST])
             try:
-                return read_study_instance_uid(data) or ("" if not part10 else None)
+                return read_study_instance_uid(data) or ""
             except PonteError:
                 return None if part10 else ""
 
