@@ -15,7 +15,7 @@ from infra.configuration import Configuration, ConfigurationError
 from infra.layers import ROOT, MissingLayersError
 
 # Behaviour of CDK that a new app is advised to choose.
-_FLAGS: Final = {
+FLAGS: Final = {
     "@aws-cdk/aws-iam:minimizePolicies": True,
     "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": True,
     "@aws-cdk/core:checkSecretUsage": True,
@@ -37,7 +37,7 @@ def synthesise(configuration: Configuration, output: Path) -> Path:
         # A second and a half, for a template whose every kind of resource the tests have validated.
         builtin_cloud_formation_validation=not configuration.is_local,
         outdir=str(output),
-        context=_FLAGS,
+        context=FLAGS,
     )
     stack = RenderStack(app, configuration=configuration)
     assembly = app.synth()

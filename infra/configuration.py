@@ -48,6 +48,7 @@ class Configuration(BaseModel):
 
     stage: Stage = "prod"
     architecture: Architecture = "arm64"
+    stub_layers: bool | None = None  # locally yes, unless the emulator runs functions in containers
 
     dicom_wado_url: str = ""
     dicom_auth_secret_arn: str = ""
@@ -89,6 +90,11 @@ class Configuration(BaseModel):
     def is_local(self) -> bool:
         """Whether this is for the emulator on one machine."""
         return self.stage == "local"
+
+    @property
+    def has_stub_layers(self) -> bool:
+        """Whether third-party packages come from the emulator's own environment."""
+        return self.is_local if self.stub_layers is None else self.stub_layers
 
     @field_validator("allowed_client_ips")
     @classmethod
@@ -143,6 +149,8 @@ class Configuration(BaseModel):
             )
         if self.default_max_workers > self.max_allowed_workers:
             raise ValueError("DEFAULT_MAX_WORKERS is above MAX_ALLOWED_WORKERS")
+        if self.stub_layers and not self.is_local:
+            raise ValueError("STUB_LAYERS is for stage local: in AWS the functions need the built layers")
         given = [bool(self.vpc_id), bool(self.subnet_ids), bool(self.security_group_ids)]
         if any(given) and not all(given):
             raise ValueError("VPC_ID, SUBNET_IDS and SECURITY_GROUP_IDS go together: give all three, or none")

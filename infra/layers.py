@@ -88,7 +88,7 @@ def built(architecture: Architecture, name: Name) -> Manifest:
         manifest = Manifest(**json.loads(_manifest_path(architecture, name).read_text()))
     except FileNotFoundError:
         raise MissingLayersError(f"layer {name} for {architecture} is not built: run `make layers`") from None
-    if manifest.inputs != _inputs(architecture, name) or not path_of(architecture, name).is_dir():
+    if manifest.inputs != inputs_digest(architecture, name) or not path_of(architecture, name).is_dir():
         raise MissingLayersError(
             f"layer {name} for {architecture} is not that of the locks: run `make layers`"
         )
@@ -116,7 +116,7 @@ def build(architecture: Architecture, name: Name) -> Manifest:
         _manifest_path(architecture, name).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         packages.parent.rename(folder)
-    manifest = _manifest_of(folder, _inputs(architecture, name))
+    manifest = manifest_of(folder, inputs_digest(architecture, name))
     _manifest_path(architecture, name).write_text(json.dumps(asdict(manifest), indent=1) + "\n")
     return manifest
 
@@ -166,15 +166,15 @@ def _lock(name: Name) -> Path:
     return ROOT / "layers" / name / "requirements.txt"
 
 
-def _inputs(architecture: Architecture, name: Name) -> str:
+def inputs_digest(architecture: Architecture, name: Name) -> str:
     """Digest of all that a layer is made from: the lock, this builder, the interpreter where it compiles."""
-    value = hashlib.sha256(f"{architecture} {name} {_bytecode_magic()!r}".encode())
+    value = hashlib.sha256(f"{architecture} {name} {bytecode_magic()!r}".encode())
     for path in (_lock(name), Path(__file__), Path(pruning.__file__)):
         value.update(path.read_bytes())
     return value.hexdigest()
 
 
-def _bytecode_magic() -> bytes | None:
+def bytecode_magic() -> bytes | None:
     """What marks byte code that Lambda's interpreter reads; None when this interpreter is another."""
     return importlib.util.MAGIC_NUMBER if sys.version_info[:2] == LAMBDA_PYTHON else None
 
@@ -206,7 +206,7 @@ def _uv() -> str:
 
 def _compile(packages: Path) -> None:
     """Add byte code that is never checked against its source: nobody can change that in `/opt`."""
-    if _bytecode_magic() is None:
+    if bytecode_magic() is None:
         return
     compileall.compile_dir(
         packages,
@@ -223,7 +223,7 @@ def _fix_times(folder: Path) -> None:
         os.utime(path, (_EPOCH_S, _EPOCH_S))
 
 
-def _manifest_of(folder: Path, inputs: str) -> Manifest:
+def manifest_of(folder: Path, inputs: str) -> Manifest:
     content = hashlib.sha256()
     sizes = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -19,3 +19,11 @@ def put_on_path() -> None:
     here = str(folder())
     if before[0] != here:
         os.environ["PATH"] = os.pathsep.join([here, *before])
+
+
+def npm() -> list[str]:
+    """The command line of npm: the package's own `npm` is a link that pip made a broken copy of."""
+    return [
+        str(folder() / "node"),
+        str(folder().parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"),
+    ]

@@ -26,6 +26,7 @@ _FOLDERS: Final = frozenset({"__pycache__", "tests"})
 _SUFFIXES: Final = frozenset({".a", ".c", ".h", ".pxd", ".pyc", ".pyi", ".pyx"})
 _RECORDS: Final = frozenset({"INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_cache.json"})
 _UNUSED: Final = (
+    ".lock",
     "bin",
     "boto3/examples",
     "numpy/_core/include",

@@ -13,7 +13,7 @@ from constructs import Construct
 from infra.constructs.function import PythonFunction
 from infra.constructs.queue import WorkQueue
 
-# Written by the functions as embedded metrics (EMF): the dimension State alone, and none at all.
+# Written by the functions as embedded metrics (EMF), with the dimensions State and Step alone.
 NAMESPACE: Final = "Ponte"
 STATES: Final = (
     "accepted",
@@ -48,10 +48,11 @@ def jobs_in(state: str) -> cloudwatch.Metric:
 
 
 def job_duration(statistic: str) -> cloudwatch.Metric:
-    """Seconds from the request to the final state."""
+    """Seconds from the first byte fetched to the stored PDF."""
     return cloudwatch.Metric(
         namespace=NAMESPACE,
         metric_name=DURATION_METRIC,
+        dimensions_map={"Step": "render"},
         statistic=statistic,
         period=_PERIOD,
         label=statistic,
@@ -179,7 +180,7 @@ class Observability(Construct):
                 title="Jobs by state", width=12, stacked=True, left=[jobs_in(state) for state in STATES]
             ),
             cloudwatch.GraphWidget(
-                title="Duration of jobs, s",
+                title="Duration of rendering, s",
                 width=8,
                 left=[job_duration(s) for s in ("p50", "p95", "Maximum")],
             ),

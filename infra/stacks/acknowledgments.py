@@ -11,7 +11,7 @@ from constructs import IConstruct
 from infra.constructs.function import PythonFunction
 from infra.constructs.storage import PDF_PREFIX, Storage
 
-_FUNCTIONS: Final = {
+FUNCTIONS: Final = {
     "AwsSolutions-IAM5[Resource::*]": (
         "X-Ray takes segments, EC2 makes a function's network interfaces, on resources without a name yet."
     ),
@@ -31,18 +31,18 @@ _FUNCTIONS: Final = {
         "endpoints, over TLS, and the receiver of the callback, which is on the public network."
     ),
 }
-_GATEWAY: Final = {
+GATEWAY: Final = {
     "AwsSolutions-APIG4": (
         "The function refuses callers by the gateway's own source address (ALLOWED_CLIENT_IPS); without it "
         "no stage but the local one synthesises."
     ),
 }
-_TABLE: Final = {
+TABLE: Final = {
     "HIPAA.Security-DynamoDBInBackupPlan": (
         "Rows live for seven days, with point-in-time recovery; a backup would keep them longer."
     ),
 }
-_PDFS: Final = {
+PDFS: Final = {
     "HIPAA.Security-S3BucketReplicationEnabled": (
         "Documents live for seven days and can be rendered again from the PACS, which holds the originals."
     ),
@@ -50,7 +50,7 @@ _PDFS: Final = {
         "A document is written once, under its own name; versions would keep patient data after deletion."
     ),
 }
-_ACCESS_LOGS: Final = {
+ACCESS_LOGS: Final = {
     "HIPAA.Security-S3BucketReplicationEnabled": "Access logs name jobs and addresses, and live for a year.",
     "HIPAA.Security-S3BucketVersioningEnabled": "The log delivery service writes each object once.",
     "HIPAA.Security-S3DefaultEncryptionKMS": "Log delivery writes under S3's own key alone.",
@@ -66,13 +66,13 @@ def acknowledge(
 ) -> None:
     """Record on each construct which findings stand, and why."""
     for function in functions:
-        _record(function, _FUNCTIONS)
+        _record(function, FUNCTIONS)
     for function in with_pdfs:
         _record(function, _any_document(storage))
-    _record(gateway, _GATEWAY)
-    _record(storage.jobs, _TABLE)
-    _record(storage.pdfs, _PDFS)
-    _record(storage.access_logs, _ACCESS_LOGS)
+    _record(gateway, GATEWAY)
+    _record(storage.jobs, TABLE)
+    _record(storage.pdfs, PDFS)
+    _record(storage.access_logs, ACCESS_LOGS)
 
 
 def _any_document(storage: Storage) -> dict[str, str]:

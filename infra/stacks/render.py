@@ -47,7 +47,7 @@ class RenderStack(Stack):
         self._keep = configuration.stage == "prod"
         self.storage = Storage(self, "Storage", retention_days=self._tuning.retention_days, keep=self._keep)
         self._layers = Layers(
-            self, "Layers", architecture=configuration.architecture, stubs=configuration.is_local
+            self, "Layers", architecture=configuration.architecture, stubs=configuration.has_stub_layers
         )
         self.queues = self._make_queues()
         self.functions = self._make_functions()
