@@ -16,7 +16,7 @@ from infra import elf
 
 # imagecodecs links every codec it knows; DICOM has a use for these (`imcd` holds RLE).
 CODECS: Final = frozenset(
-    {"htj2k", "imcd", "isal", "jpeg2k", "jpeg8", "jpegls", "jpegsof3", "jpegxl", "shared", "shared_cython"}
+    {"htj2k", "imcd", "isal", "jpeg2k", "jpeg8", "jpegls", "jpegxl", "shared", "shared_cython"}
 )
 
 # The services that boto3 is asked for. botocore describes some four hundred.

@@ -128,11 +128,14 @@ def test_the_api_could_not_import_pixels(invoke: Any, name: str) -> None:
 
 
 CODECS = """
+import struct
 import imagecodecs, numpy
-rng = numpy.random.default_rng(7)
 narrow = numpy.add.outer(numpy.arange(64), numpy.arange(80)).astype('uint8')
 wide = (numpy.add.outer(numpy.arange(64), numpy.arange(80)) * 17).astype('uint16')
 colour = numpy.stack([narrow, narrow[::-1], narrow[:, ::-1]], axis=-1).copy()
+def pack(pixels):  # PS3.5 annex G: one segment, literal runs of one row each
+    rows = b''.join(bytes([len(row) - 1]) + row.tobytes() for row in pixels)
+    return struct.pack('<16I', 1, 64, *[0] * 14) + rows
 COMPARED = {
     'jpeg baseline': lambda: (imagecodecs.jpeg8_decode(imagecodecs.jpeg8_encode(narrow, 100)), narrow, 2),
     'jpeg colour': lambda: (
@@ -146,6 +149,8 @@ COMPARED = {
         imagecodecs.jpeg2k_encode(wide, codecformat='j2k', reversible=True, level=0)), wide, 0),
     'htj2k': lambda: (imagecodecs.htj2k_decode(imagecodecs.htj2k_encode(wide, reversible=True)), wide, 0),
     'jpeg xl': lambda: (imagecodecs.jpegxl_decode(imagecodecs.jpegxl_encode(wide, lossless=True)), wide, 0),
+    'rle': lambda: (numpy.frombuffer(
+        imagecodecs.dicomrle_decode(pack(narrow), 'uint8'), 'uint8').reshape(narrow.shape), narrow, 0),
     'isal': lambda: (numpy.frombuffer(__import__('zlib').decompress(
         imagecodecs.isal_encode(wide.tobytes(), 1)), 'uint16').reshape(wide.shape), wide, 0),
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
+import imagecodecs
 import pytest
 
 from infra import pruning
+from infra.layers import ROOT
 
 
 def put(root: Path, *names: str) -> None:
@@ -108,3 +111,15 @@ def test_a_codec_is_known_under_both_names_of_its_module(tmp_path: Path, name: s
     (tmp_path / "imagecodecs" / name).write_bytes(shared_object([]))
     pruning.prune(tmp_path)
     assert names(tmp_path) == {f"imagecodecs/{name}"}
+
+
+def test_every_codec_that_the_code_names_is_one_that_the_layer_keeps() -> None:
+    asked = {
+        name
+        for folder in ("layers/ponte", "functions")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"\bimagecodecs\.(\w+)", path.read_text())
+    }
+    modules = {name: imagecodecs.imagecodecs._ATTRIBUTES.get(name, "") for name in asked}
+    missing = {name: m for name, m in modules.items() if m and m.removeprefix("_") not in pruning.CODECS}
+    assert missing == {}
