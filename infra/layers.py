@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import fcntl
 import hashlib
 import importlib.util
 import json
@@ -100,12 +101,17 @@ def build(architecture: Architecture, name: Name) -> Manifest:
 
     Raises `RefusedLayerError`, or CalledProcessError when uv cannot install the wheels.
     """
-    try:
-        return built(architecture, name)
-    except MissingLayersError:
-        pass
     folder = path_of(architecture, name)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    with (BUILD / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two that build at once: the second finds it done
+        try:
+            return built(architecture, name)
+        except MissingLayersError:
+            return _build(architecture, name, folder)
+
+
+def _build(architecture: Architecture, name: Name, folder: Path) -> Manifest:
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as scratch:
         packages = Path(scratch) / "layer" / "python"
         _install(architecture, name, packages)

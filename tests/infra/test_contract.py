@@ -6,7 +6,6 @@ Nothing of this environment can be imported there, so a dependency that a layer 
 from __future__ import annotations
 
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from infra import layers
 from infra.app import synthesise
 from infra.configuration import Configuration
 from tests.infra import runtime
-from tests.infra.conftest import FULL
+from tests.infra.conftest import FULL, build_or_skip
 from tests.infra.runtime import Outcome
 from tests.infra.template import Template
 
@@ -57,11 +56,7 @@ HEALTH = {
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Template:
     """The assembly of stage prod over the layers as they were really built."""
-    try:
-        for name in layers.NAMES:
-            layers.build("x86_64", name)
-    except subprocess.CalledProcessError:
-        pytest.skip("the layers are not built, and cannot be fetched without a network: make layers")
+    build_or_skip("x86_64")
     settings = {**FULL, "architecture": "x86_64"}
     return Template.read(synthesise(Configuration(**settings), tmp_path_factory.mktemp("shipped")))
 
