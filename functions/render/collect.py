@@ -24,9 +24,7 @@ from render.report import NotShown, Progress
 
 _LOGGER = logging.getLogger(__name__)
 _IN_FLIGHT_BEYOND_WORKERS = 2
-_NO_INSTANCE = InstanceAttributes(
-    sop_instance_uid="", sop_class_uid="", instance_number=None, slice_position_mm=None
-)
+_NO_INSTANCE = InstanceAttributes()
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,8 @@ def _draw_heading(sheets: _Sheets, cover: Cover, texts: Texts) -> None:
     for line in BOLD.wrap(headline, 20, room, 2):
         canvas.text(_LEFT, sheets.y, line, BOLD, 20)
         sheets.y -= 24
-    for line in REGULAR.wrap(cover.study.study_description, 12, room, 2):
+    subtitle = texts.burned_in if cover.anonymous else cover.study.study_description
+    for line in REGULAR.wrap(subtitle, 12, room, 2):
         canvas.text(_LEFT, sheets.y, line, REGULAR, 12, GRAY)
         sheets.y -= 16
     sheets.y -= 8
@@ -274,10 +275,7 @@ def _draw_missing_row(sheets: _Sheets, row: MissingRow, texts: Texts) -> None:
 
 def _draw_remarks(sheets: _Sheets, cover: Cover, texts: Texts) -> None:
     """What the reader must know to read the rest rightly."""
-    remarks = [texts.burned_in] if cover.anonymous else []
-    if REGULAR.missing(cover.texts_shown()):
-        remarks.append(texts.substituted.format(SUBSTITUTE))
-    sheets.make_room(13.0 * len(remarks))
-    for remark in remarks:
-        sheets.canvas.text(_LEFT, sheets.y, remark, REGULAR, 9, GRAY)
-        sheets.y -= 13
+    if not REGULAR.missing(cover.texts_shown()):
+        return
+    sheets.make_room(13)
+    sheets.canvas.text(_LEFT, sheets.y - 4, texts.substituted.format(SUBSTITUTE), REGULAR, 9, GRAY)

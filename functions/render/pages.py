@@ -18,9 +18,7 @@ from render.typeface import BOLD, REGULAR, Typeface
 
 JPEG_QUALITY = 90
 IMAGE_NAME = "I"
-NO_SERIES = SeriesAttributes(
-    series_instance_uid="", series_number=None, modality="", series_description="", body_part_examined=""
-)
+NO_SERIES = SeriesAttributes()
 """Stands for the series of what could not be read at all: its pages come last."""
 
 MARGIN = 30.0
@@ -181,9 +179,9 @@ class PageFrame:
         if record.window is not None:
             window = texts.number(record.window.center), texts.number(record.window.width)
             parts.append(texts.window.format(*window))
+        parts.extend(texts.notes.get(note, note) for note in record.notes)
         if instance.slice_position_mm is not None:
             parts.append(texts.position.format(texts.number(instance.slice_position_mm)))
-        parts.extend(texts.notes.get(note, note) for note in record.notes)
         return _joined(*parts)
 
 

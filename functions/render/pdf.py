@@ -55,8 +55,8 @@ class DocumentInfo:
 
 
 def _number(value: float) -> bytes:
-    """A real number as PDF writes it: at most two decimals; no exponent, as all here is far below 10^6."""
-    return b"%.6g" % round(value, 2)
+    """A real number as PDF writes it: without an exponent."""
+    return b"%.2f" % value
 
 
 def _numbers(*values: float) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import BinaryIO
@@ -13,7 +14,7 @@ from ponte.source import Source
 from ponte.study import StudyAttributes
 
 from render.collect import Collected, Collector, Missing
-from render.cover import Cover, MissingRow, draw_cover, finish_cover
+from render.cover import Cover, MissingRow, SeriesTally, draw_cover, finish_cover
 from render.options import RenderOptions, RequestCodes
 from render.pages import IMAGE_NAME, NO_SERIES, PageFrame, PageRecord, series_title
 from render.pdf import A4_PORTRAIT, DocumentInfo, PdfWriter
@@ -83,7 +84,7 @@ def _write_document(writer: PdfWriter, collected: Collected, options: RenderOpti
     """Write cover, pages in reading order, bookmarks and what holds them together."""
     texts = TEXTS[options.language]
     created = datetime.now(UTC).astimezone()
-    study = collected.study or StudyAttributes(*[""] * 11)
+    study = collected.study or StudyAttributes()
     cover = _cover(collected, study, options, texts, created)
     sheets = draw_cover(cover, texts) if options.cover_page else []
     records = sorted(collected.pages, key=lambda record: record.order)
@@ -140,6 +141,10 @@ def _cover(
             tally.attributes.series_instance_uid,
         ),
     )
+    unreadable = sum(missing.series is NO_SERIES for missing in collected.missing)
+    if unreadable:
+        named = replace(NO_SERIES, series_description=texts.unreadable)
+        tallies.append(SeriesTally(named, received=unreadable, not_shown=unreadable))
     missing = [_missing_row(entry, options.anonymize, texts) for entry in collected.missing]
     codes = RequestCodes() if options.anonymize else options.codes
     return Cover(study, options.anonymize, codes, tallies, missing, created)

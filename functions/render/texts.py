@@ -116,7 +116,7 @@ _PORTUGUESE = Texts(
     series_heading="Séries",
     series="Série {}",
     series_without_number="Série sem número",
-    unreadable="Ilegíveis",
+    unreadable="Ilegível",
     number_column="Nº",
     modality_column="Mod.",
     description_column="Descrição",
@@ -155,7 +155,10 @@ _PORTUGUESE = Texts(
         "EMPTY": "O arquivo está vazio.",
     },
     other_reason="O arquivo está danificado ou foi escrito fora do padrão.",
-    notes={"window from the data": "janela calculada dos dados"},
+    notes={
+        "window from the data": "janela calculada dos dados",
+        "window of the image unusable": "janela da imagem inutilizável",
+    },
 )
 
 _ENGLISH = Texts(
