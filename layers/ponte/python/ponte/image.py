@@ -1,0 +1,179 @@
+"""An image instance, and its frames as 8-bit pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, SegmentationStorage
+
+from ponte import attributes, grayscale
+from ponte.display import (
+    TABLE_BITS,
+    Chain,
+    Rescale,
+    Voi,
+    Window,
+    full_window,
+    gray_table,
+    render_values,
+    window_from_table,
+    window_from_values,
+)
+from ponte.errors import InvalidAttribute, NotAnImage
+from ponte.palette import palette_of
+from ponte.pixels import KEYWORDS, PixelDescription, PixelReader, Values, native_endian, to_rgb
+from ponte.quiet import BROKEN_INPUT, quiet
+
+_FROM_DATA = "window from the data"
+_DEGENERATE = "window of the image unusable"
+_BYTE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One frame as displayed: `pixels` is (rows, columns) gray or (rows, columns, 3) RGB.
+
+    `window` is the VOI window used, None where none applies: colour, a VOI LUT. `notes` are short.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    window: Window | None
+    notes: tuple[str, ...]
+
+
+class Image:
+    """The pixels of one instance. Attributes are read once, here; `picture` may be called from any thread.
+
+    Raises `NotAnImage` (NOT_AN_IMAGE, or NO_PIXEL_DATA for an image class without pixels),
+    `MissingAttribute`, `InvalidAttribute` (PIXEL_LENGTH where bytes are missing), `LimitExceeded`
+    (PIXEL_BUDGET).
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        keyword = next((name for name in KEYWORDS if name in dataset), None)
+        if keyword is None:
+            raise _without_pixels(dataset)
+        self._dataset = dataset
+        self._description = PixelDescription.from_dataset(dataset, keyword)
+        self._reader = PixelReader(dataset, self._description)
+        self._lock = Lock()
+        self._chains: dict[int, tuple[Chain, bool]] = {}
+        d = self._description
+        self.rows, self.columns, self.frame_count = d.rows, d.columns, d.frames
+        self.photometric = d.photometric
+        self.transfer_syntax_uid = str(d.transfer_syntax_uid)
+
+    def picture(self, frame_index: int, window: Window | None = None) -> Picture:
+        """Frame `frame_index`, from 0; `window` takes the place of the image's own.
+
+        Raises `CannotDecode`, `UnsupportedTransferSyntax`, `LimitExceeded`, and `InvalidAttribute` for a
+        frame that is not there or a window without width.
+        """
+        if not 0 <= frame_index < self.frame_count:
+            raise InvalidAttribute(f"The frame is {frame_index + 1}; expected 1 to {self.frame_count}")
+        if window is not None and window.is_degenerate:
+            raise InvalidAttribute(f"Window Width is {window.width:g}; expected 1 or more")
+        values, photometric = self._reader.frame(frame_index)
+        if self._description.samples > 1:
+            return Picture(self._colour(values, photometric), None, ())
+        if self.photometric == "PALETTE COLOR":
+            return Picture(np.take(self._palette, self._patterns(values), axis=0, mode="clip"), None, ())
+        return self._gray(values, frame_index, window)
+
+    def _gray(self, values: Values, frame_index: int, window: Window | None) -> Picture:
+        chain, own = self._chain(frame_index)
+        notes: tuple[str, ...] = ()
+        narrow = not self._description.is_float and self._description.bits_stored <= TABLE_BITS
+        shown = self._patterns(values) if narrow else self._numbers(values)
+        if window is not None:
+            chain = replace(chain, voi=window)
+        elif not own:
+            chain, notes = self._with_voi(chain, shown, narrow=narrow)
+        pixels = _look_up(gray_table(chain), shown) if narrow else render_values(shown, chain)
+        return Picture(pixels, chain.voi if isinstance(chain.voi, Window) else None, notes)
+
+    def _with_voi(self, chain: Chain, shown: Values, *, narrow: bool) -> tuple[Chain, tuple[str, ...]]:
+        """Where the image has no window that serves: all of 8 bits, else what the data span."""
+        notes: tuple[str, ...] = (_DEGENERATE,) if self._has_window else ()
+        if narrow and chain.stored.bits <= _BYTE:
+            return replace(chain, voi=full_window(chain.stored, chain.modality)), notes
+        window = window_from_table(shown, chain) if narrow else window_from_values(shown, chain)
+        return replace(chain, voi=window), (*notes, _FROM_DATA)
+
+    def _chain(self, frame_index: int) -> tuple[Chain, bool]:
+        """The display chain of a frame, and whether its VOI is the image's own; read once."""
+        key = frame_index if self._by_frame else 0
+        with self._lock:
+            if key not in self._chains:
+                with quiet():
+                    self._chains[key] = self._read_chain(key)
+            return self._chains[key]
+
+    def _read_chain(self, frame_index: int) -> tuple[Chain, bool]:
+        stored = grayscale.stored_of(self._description)
+        modality = grayscale.modality_of(self._dataset, frame_index, stored)
+        signed = stored.signed or (isinstance(modality, Rescale) and modality.intercept < 0)
+        voi: Voi | None = grayscale.voi_of(self._dataset, frame_index, signed=signed)
+        padding = grayscale.padding_of(self._dataset, self._description)
+        inverted = grayscale.is_inverted(self._dataset, self.photometric)
+        return Chain(stored, modality, voi or Window(0, 1), padding, inverted), voi is not None
+
+    @cached_property
+    def _by_frame(self) -> bool:
+        return "PerFrameFunctionalGroupsSequence" in self._dataset
+
+    @cached_property
+    def _has_window(self) -> bool:
+        return "WindowWidth" in self._dataset
+
+    @cached_property
+    def _palette(self) -> npt.NDArray[np.uint8]:
+        with quiet():
+            return palette_of(self._dataset, grayscale.stored_of(self._description))
+
+    def _patterns(self, values: Values) -> Values:
+        """Unsigned bit patterns, with what stands outside the stored bits cut off (PS3.5 8.1.1)."""
+        d = self._description
+        values = native_endian(values)
+        patterns = values.view(f"u{values.dtype.itemsize}")
+        # A codec of images keeps no unused bits: its samples end at the lowest bit
+        shift = d.high_bit + 1 - d.bits_stored if not d.transfer_syntax_uid.is_compressed else 0
+        if shift:
+            patterns = patterns >> shift
+        if d.bits_stored < patterns.dtype.itemsize * _BYTE:
+            patterns = patterns & patterns.dtype.type((1 << d.bits_stored) - 1)
+        return patterns
+
+    def _numbers(self, values: Values) -> Values:
+        if self._description.is_float:
+            return native_endian(values)
+        return grayscale.stored_of(self._description).values(self._patterns(values))
+
+    def _colour(self, values: Values, photometric: str) -> npt.NDArray[np.uint8]:
+        surplus = self._description.bits_stored - _BYTE
+        values = native_endian(values)
+        if surplus > 0 and values.dtype.itemsize > 1:
+            values = values.view(f"u{values.dtype.itemsize}") >> surplus
+        return to_rgb(values.astype(np.uint8, copy=False), photometric)
+
+
+def _look_up(table: npt.NDArray[np.uint8], patterns: Values) -> npt.NDArray[np.uint8]:
+    return np.take(table, patterns, mode="clip")
+
+
+def _without_pixels(dataset: Dataset) -> NotAnImage:
+    """An image class that lacks its pixels is damaged; a report or a plan never had any."""
+    with quiet():
+        uid = UID(attributes.text(dataset, "SOPClassUID"))
+    try:
+        name = str(uid.name)
+    except BROKEN_INPUT:
+        name = "unknown"
+    if "Image Storage" in name or uid == SegmentationStorage:
+        return NotAnImage(f"{name} without Pixel Data (7FE0,0010)", code="NO_PIXEL_DATA")
+    return NotAnImage(f"{name if name != uid else 'This class'} holds no pixels")

@@ -1,0 +1,169 @@
+"""Bytes to a dataset: Part 10 streams, and older ones without a header (PS3.10 7.1)."""
+
+from __future__ import annotations
+
+import zlib
+from io import BytesIO
+from typing import Final
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from ponte import attributes
+from ponte.errors import LimitExceeded, NotDicom
+from ponte.quiet import BROKEN_INPUT, quiet
+from ponte.structure import (
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    PREAMBLE,
+    TRANSFER_SYNTAX_UID,
+    Bytes,
+    Element,
+    Encoding,
+    has_preamble,
+    looks_explicit,
+    meta_elements,
+    walk,
+)
+from ponte.syntaxes import is_known
+from ponte.uid import is_valid_uid
+
+INFLATE_LIMIT: Final = 512 << 20
+_STUDY_INSTANCE_UID = 0x0020000D
+_PEEK = 4 << 20  # inflated bytes within which the study's UID must come
+_MAGIC = PREAMBLE + 4
+
+
+def open_instance(data: bytes) -> Dataset:
+    """Read an instance in full; `file_meta` has its transfer syntax. No value is decoded yet.
+
+    Without preamble and file meta it is taken only if the whole parses and holds SOP class and instance UID.
+    Raises `NotDicom` (codes NOT_DICOM, EMPTY, TRUNCATED, BAD_LENGTH, TOO_DEEP, MISSING_TRANSFER_SYNTAX,
+    UNKNOWN_TRANSFER_SYNTAX) and `LimitExceeded` (INFLATE_LIMIT). PS3.10 7.1, PS3.5 10.
+    """
+    if not data:
+        raise NotDicom("The instance has no bytes", code="EMPTY")
+    if has_preamble(data):
+        return _open_part10(data, _MAGIC)
+    try:
+        dataset = _open_bare(data)
+    except NotDicom as error:
+        raise NotDicom("Neither a Part 10 header nor a dataset that parses as a whole") from error
+    return dataset
+
+
+def study_instance_uid(data: Bytes) -> str | None:
+    """The study's UID of an instance, reading no further than it; None where the instance has none.
+
+    Raises `NotDicom` as `open_instance` does, as far as it reads.
+    """
+    if has_preamble(data):
+        meta, start = meta_elements(data, _MAGIC)
+        syntax = _transfer_syntax(data, meta)
+        if syntax == DeflatedExplicitVRLittleEndian:
+            data, start = _inflate(data[start:], _PEEK, whole=False), 0
+    else:
+        start, syntax = 0, _guess(data)
+    for element in walk(data, start, _encoding(data, start, syntax)):
+        if element.tag == _STUDY_INSTANCE_UID:
+            return _value(data, element)
+        if element.tag > _STUDY_INSTANCE_UID:
+            break
+    return None
+
+
+def _open_part10(data: bytes, offset: int) -> Dataset:
+    meta, start = meta_elements(data, offset)
+    syntax = _transfer_syntax(data, meta)
+    body: Bytes = memoryview(data)[start:]
+    if syntax == DeflatedExplicitVRLittleEndian:
+        body = _inflate(body, INFLATE_LIMIT, whole=True)
+    dataset = _read(body, _encoding(body, 0, syntax))
+    file_meta = _read(memoryview(data)[offset:start], EXPLICIT_LITTLE)
+    return _with_meta(dataset, FileMetaDataset(file_meta), syntax)
+
+
+def _open_bare(data: bytes) -> Dataset:
+    if data[:2] == b"\x02\x00" and looks_explicit(data, 0):
+        dataset = _open_part10(data, 0)
+    else:
+        syntax = _guess(data)
+        dataset = _with_meta(_read(data, _encoding(data, 0, syntax)), FileMetaDataset(), syntax)
+    with quiet():
+        names = (attributes.text(dataset, "SOPClassUID"), attributes.text(dataset, "SOPInstanceUID"))
+    if not all(is_valid_uid(name) for name in names):
+        raise NotDicom("SOP Class UID (0008,0016) or SOP Instance UID (0008,0018) is absent")
+    return dataset
+
+
+def _transfer_syntax(data: Bytes, meta: list[Element]) -> UID:
+    """Raises `NotDicom` where the file meta information has none, or none that is known."""
+    value = next((_value(data, element) for element in meta if element.tag == TRANSFER_SYNTAX_UID), "")
+    if not value:
+        raise NotDicom("Transfer Syntax UID (0002,0010) is absent", code="MISSING_TRANSFER_SYNTAX")
+    if not is_known(value):
+        shown = value if is_valid_uid(value) else "not a UID"
+        raise NotDicom(
+            f"Transfer Syntax UID (0002,0010) is {shown}; expected one of PS3.6 A",
+            code="UNKNOWN_TRANSFER_SYNTAX",
+        )
+    return UID(value)
+
+
+def _guess(data: Bytes) -> UID:
+    """The transfer syntax of a bare dataset, from its first element: groups are small numbers."""
+    if not looks_explicit(data, 0):
+        return ImplicitVRLittleEndian
+    little = int.from_bytes(data[:2], "little") < int.from_bytes(data[:2], "big")
+    return ExplicitVRBigEndian if not little and data[0] == 0 and data[1] else ExplicitVRLittleEndian
+
+
+def _encoding(data: Bytes, start: int, syntax: UID) -> Encoding:
+    """How the dataset is written; its first element is believed more than the header."""
+    if syntax == ExplicitVRBigEndian:
+        return Encoding(implicit=False, little_endian=False)
+    return EXPLICIT_LITTLE if looks_explicit(data, start) else IMPLICIT_LITTLE
+
+
+def _inflate(data: Bytes, limit: int, *, whole: bool) -> bytes:
+    """Inflate at most `limit` bytes; with `whole`, more than that or an end that is missing is an error."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = inflater.decompress(data, limit)
+        more = inflater.decompress(inflater.unconsumed_tail, 1) if whole and not inflater.eof else b""
+    except zlib.error as error:
+        raise NotDicom("The deflated dataset cannot be inflated", code="TRUNCATED") from error
+    if more:
+        raise LimitExceeded(f"The deflated dataset is larger than {limit} bytes", code="INFLATE_LIMIT")
+    if whole and not inflater.eof:
+        raise NotDicom("The deflated dataset ends early; bytes are missing", code="TRUNCATED")
+    return inflated
+
+
+def _read(data: Bytes, encoding: Encoding) -> Dataset:
+    """Check the structure, then let pydicom read."""
+    for _ in walk(data, 0, encoding):
+        pass
+    with quiet():
+        try:
+            return read_dataset(BytesIO(data), encoding.implicit, encoding.little_endian)
+        except BROKEN_INPUT as error:
+            raise NotDicom(f"The dataset cannot be read: {type(error).__name__}") from error
+
+
+def _with_meta(dataset: Dataset, file_meta: FileMetaDataset, syntax: UID) -> Dataset:
+    file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta = file_meta
+    return dataset
+
+
+def _value(data: Bytes, element: Element) -> str:
+    raw = bytes(data[element.start : element.start + element.length])
+    return raw.decode("ascii", "replace").strip(" \0")

@@ -1,0 +1,144 @@
+"""multipart/related as it streams in, one part in memory at a time (RFC 2046 5.1, RFC 2387, PS3.18 8.6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ponte.errors import BadAnswer, LimitExceeded
+
+_HEADER_LIMIT: Final = 64 << 10
+_PREFACE_LIMIT: Final = 64 << 10
+_BOUNDARY_LENGTH: Final = 70
+_PARAMETER = re.compile(r';\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)+)"|([^\s;"]+))', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part: its headers, names in lower case, and its bytes."""
+
+    headers: dict[str, str]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PartLimits:
+    """What one answer may hold."""
+
+    part_bytes: int
+    total_bytes: int
+    parts: int
+
+
+def boundary_of(content_type: str) -> bytes:
+    """The boundary, quoted or not. Raises `BadAnswer` where there is none."""
+    match = _PARAMETER.search(content_type)
+    boundary = re.sub(r"\\(.)", r"\1", match[1] or match[2]) if match else ""
+    if not 1 <= len(boundary) <= _BOUNDARY_LENGTH or not boundary.isascii():
+        raise BadAnswer("The multipart answer names no boundary")
+    return boundary.encode()
+
+
+def iterate_parts(chunks: Iterator[bytes], boundary: bytes, limits: PartLimits) -> Iterator[Part]:
+    """Yield the parts in turn.
+
+    Ends without an error only after the closing boundary. A part's Content-Length is believed as far as the
+    boundary follows. Raises `BadAnswer` on what is cut or malformed, `LimitExceeded`.
+    """
+    stream = _Stream(chunks, limits.total_bytes)
+    delimiter = b"--" + boundary
+    _skip_preamble(stream, delimiter)
+    separator = b"\r\n" + delimiter
+    for _ in range(limits.parts):
+        headers = _headers(stream)
+        yield Part(headers, _body(stream, headers, separator, limits.part_bytes))
+        if _is_closing(stream):
+            return
+    raise LimitExceeded(f"The answer has more than {limits.parts} parts")
+
+
+class _Stream:
+    """A window on the bytes that arrive: grows as they are asked for, and is cut as they are taken."""
+
+    def __init__(self, chunks: Iterator[bytes], limit: int) -> None:
+        self._chunks = chunks
+        self._left = limit
+        self._window = bytearray()
+
+    def more(self) -> None:
+        """Add a chunk to the window. Raises `BadAnswer` at the end of the answer, `LimitExceeded`."""
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            raise BadAnswer("The multipart answer is cut: its closing boundary is missing")
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise LimitExceeded("The answer is larger than the limit on a study")
+        self._window += chunk
+
+    def take(self, length: int) -> bytes:
+        """Exactly `length` bytes."""
+        while len(self._window) < length:
+            self.more()
+        with memoryview(self._window) as view:
+            taken = bytes(view[:length])
+        del self._window[:length]
+        return taken
+
+    def take_until(self, mark: bytes, limit: int, what: str) -> bytes:
+        """The bytes before `mark`, which is dropped. Raises `LimitExceeded` beyond `limit` bytes."""
+        searched = 0
+        while (found := self._window.find(mark, searched)) < 0:
+            searched = max(0, len(self._window) - len(mark) + 1)
+            if searched > limit:
+                raise LimitExceeded(f"{what} is larger than {limit} bytes")
+            self.more()
+        if found > limit:
+            raise LimitExceeded(f"{what} is larger than {limit} bytes")
+        taken = self.take(found)
+        del self._window[: len(mark)]
+        return taken
+
+
+def _skip_preamble(stream: _Stream, delimiter: bytes) -> None:
+    """Up to the end of the first boundary; an answer without any part is an error."""
+    preface = stream.take_until(delimiter, _PREFACE_LIMIT, "The text before the first part")
+    if preface and not preface.endswith(b"\n"):
+        raise BadAnswer("The multipart answer does not begin with its boundary")
+    if _is_closing(stream):
+        raise BadAnswer("The multipart answer has no parts")
+
+
+def _is_closing(stream: _Stream) -> bool:
+    """What follows a boundary: `--` after the last part, an end of line before the next."""
+    mark = stream.take(2)
+    if mark == b"--":
+        return True
+    padding = mark + stream.take_until(b"\n", _PREFACE_LIMIT, "A boundary") if mark != b"\r\n" else b""
+    if padding.strip():
+        raise BadAnswer("A boundary of the multipart answer is malformed")
+    return False
+
+
+def _headers(stream: _Stream) -> dict[str, str]:
+    """Header lines up to the empty one; a part may have none."""
+    headers: dict[str, str] = {}
+    while line := stream.take_until(b"\r\n", _HEADER_LIMIT, "A part's header").decode("latin-1"):
+        name, colon, value = line.partition(":")
+        if not colon or len(headers) > 64:
+            raise BadAnswer("A part of the multipart answer has malformed headers")
+        headers[name.strip().lower()] = value.strip()
+    return headers
+
+
+def _body(stream: _Stream, headers: dict[str, str], separator: bytes, limit: int) -> bytes:
+    length = headers.get("content-length", "")
+    if not length.isdecimal():
+        return stream.take_until(separator, limit, "A part")
+    if int(length) > limit:
+        raise LimitExceeded(f"A part is larger than {limit} bytes")
+    data = stream.take(int(length))
+    if stream.take(len(separator)) != separator:
+        raise BadAnswer("A part of the multipart answer is not as long as its Content-Length")
+    return data
