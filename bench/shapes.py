@@ -12,6 +12,7 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    UID,
     ComputedRadiographyImageStorage,
     CTImageStorage,
     ExplicitVRLittleEndian,
@@ -33,7 +34,7 @@ def _phantom(rows: int, columns: int, phase: float, rng: np.random.Generator) ->
     return np.clip(noisy, 0, 1)
 
 
-def _dataset(sop_class: str, syntax: str, modality: str, study: str, series: str, number: int) -> Dataset:
+def _dataset(sop_class: UID, syntax: UID, modality: str, study: str, series: str, number: int) -> Dataset:
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = syntax

@@ -40,7 +40,7 @@ def _measure(shape: str, names: Sequence[str], rounds: int) -> dict[str, Figures
 
 def run_candidate(name: str, folder: Path, warm_up: Path, output: Path) -> Figures:
     """One run in a process of its own."""
-    command = [sys.executable, "-m", "bench.candidates", name, folder, warm_up, output]
+    command = [sys.executable, "-m", "bench.candidates", name, str(folder), str(warm_up), str(output)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     figures: Figures = json.loads(answer.stdout)
     return figures

@@ -6,11 +6,11 @@ import sys
 from typing import Annotated
 
 import typer
-from ponte.errors import InvalidRequest, PonteError
 
 from cli import doctor, preview, render
 from cli.output import ExitCode, print_error, print_line
 from cli.sources import SeveralStudies
+from ponte.errors import InvalidRequest, PonteError
 
 app = typer.Typer(
     name="ponte",

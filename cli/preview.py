@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from ponte.errors import InvalidRequest
 
 from cli.output import print_json, print_line, whole_file
+from ponte.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from ponte.display import Window
@@ -25,6 +25,7 @@ def preview(
 ) -> None:
     """Write one frame as an 8-bit PNG, gray or RGB, as it would be displayed."""
     from PIL import Image as Png
+
     from ponte.image import Image
     from ponte.instance import open_instance
 

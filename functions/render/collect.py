@@ -9,13 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
+from pydicom import Dataset
+
 from ponte.errors import BadAnswer, PonteError
 from ponte.image import Image, Picture
 from ponte.instance import open_instance
 from ponte.source import Fetched, Source
 from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
-from pydicom import Dataset
-
 from render.cover import SeriesTally
 from render.options import RenderOptions
 from render.pages import NO_SERIES, PageRecord, encode_page_image

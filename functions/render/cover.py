@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ponte.study import SeriesAttributes, StudyAttributes
-
 from render.options import RequestCodes
 from render.pages import ACCENT, GRAY, MARGIN, PALE, RULE
 from render.pdf import A4_PORTRAIT, BLACK, Canvas, Colour

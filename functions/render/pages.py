@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
+
 from ponte.display import Window
 from ponte.image import Picture
 from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
-
 from render.pdf import A4_LANDSCAPE, A4_PORTRAIT, Canvas, Colour, PageImage
 from render.texts import Texts
 from render.typeface import BOLD, REGULAR, Typeface

@@ -12,7 +12,6 @@ from typing import BinaryIO
 from ponte.errors import NothingToShow, StudyNotFound
 from ponte.source import Source
 from ponte.study import StudyAttributes
-
 from render.collect import Collected, Collector, Missing
 from render.cover import Cover, MissingRow, SeriesTally, draw_cover, finish_cover
 from render.options import RenderOptions, RequestCodes

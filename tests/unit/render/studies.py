@@ -9,10 +9,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from ponte.source import Fetched
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import BasicTextSRStorage, CTImageStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    BasicTextSRStorage,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+)
+
+from ponte.source import Fetched
 
 STUDY = "1.2.826.0.1.3680043.10.1"
 SERIES = STUDY + ".3"

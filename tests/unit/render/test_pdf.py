@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pikepdf
 import pytest
+
 from render.pdf import A4_LANDSCAPE, A4_PORTRAIT, Canvas, DocumentInfo, PageImage, PdfWriter
 from render.typeface import REGULAR
 

@@ -6,13 +6,15 @@ import io
 import logging
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pikepdf
 import pytest
-from ponte.errors import BadAnswer, NothingToShow, SourceUnavailable, StudyNotFound
-from render.study import Progress, RenderOptions, RenderReport, RequestCodes, render_study
 
+from ponte.errors import BadAnswer, NothingToShow, SourceUnavailable, StudyNotFound
+from ponte.image import Image, Picture
+from render.study import Progress, RenderOptions, RenderReport, RequestCodes, render_study
 from tests.unit.render.studies import SERIES, STUDY, Instances, color, damaged, gray, report
 
 LOSSLESS = RenderOptions(lossless=True)
@@ -32,13 +34,13 @@ def rendered(*items: bytes, options: RenderOptions = LOSSLESS) -> tuple[RenderRe
 def text_of(page: pikepdf.Page) -> str:
     """All text drawn on a page, one drawing a line."""
     lines = pikepdf.parse_content_stream(page)
-    return "\n".join(
-        bytes(line.operands[0]).decode("cp1252") for line in lines if str(line.operator) == "Tj"
-    )
+    return "\n".join(bytes(line.operands[0]).decode("cp1252") for line in lines if str(line.operator) == "Tj")
 
 
 def pixels_of(page: pikepdf.Page) -> np.ndarray:
-    image = pikepdf.PdfImage(page.Resources.XObject.I)
+    stream = page.Resources.XObject.I
+    assert isinstance(stream, pikepdf.Stream)
+    image = pikepdf.PdfImage(stream)
     return np.asarray(image.as_pil_image())
 
 
@@ -90,7 +92,9 @@ def test_readers_are_told_not_to_smooth_the_pixels() -> None:
 
 
 def test_a_wide_picture_lies_on_its_side() -> None:
-    _, pdf = rendered(gray(1, np.zeros((4, 9), np.uint16)), gray(2, np.zeros((9, 4), np.uint16)), options=BARE)
+    _, pdf = rendered(
+        gray(1, np.zeros((4, 9), np.uint16)), gray(2, np.zeros((9, 4), np.uint16)), options=BARE
+    )
     boxes = [[float(value) for value in page.MediaBox][2:] for page in pdf.pages]
     assert boxes == [[841.89, 595.28], [595.28, 841.89]]
 
@@ -139,7 +143,11 @@ def test_instances_without_a_number_are_sorted_by_their_position() -> None:
     plane = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "InstanceNumber": None}
     items = [gray(n, ImagePositionPatient=[0, 0, z], **plane) for n, z in ((1, 30), (2, -10.5), (3, 10))]
     _, pdf = rendered(*items, options=BARE)
-    assert [re.findall(r"Position (.*) mm", text_of(page)) for page in pdf.pages] == [["-10.5"], ["10"], ["30"]]
+    assert [re.findall(r"Position (.*) mm", text_of(page)) for page in pdf.pages] == [
+        ["-10.5"],
+        ["10"],
+        ["30"],
+    ]
 
 
 def test_bands_say_series_patient_date_window_and_page() -> None:
@@ -191,7 +199,9 @@ def test_dates_are_written_as_in_brazil() -> None:
 
 
 def test_bookmarks_are_the_cover_and_the_series() -> None:
-    other = gray(2, SeriesNumber=4, SeriesInstanceUID=SERIES + ".4", Modality="MR", SeriesDescription="T2 — 山")
+    other = gray(
+        2, SeriesNumber=4, SeriesInstanceUID=SERIES + ".4", Modality="MR", SeriesDescription="T2 — 山"
+    )
     _, pdf = rendered(other, gray(1, SeriesDescription="Tórax"), gray(3))
     assert bookmarks_of(pdf) == ["Imagens do estudo", "Série 3 (CT): Tórax", "Série 4 (MR): T2 — 山"]
 
@@ -241,7 +251,9 @@ def test_a_long_list_of_what_is_missing_is_cut_with_a_count() -> None:
 
 def test_a_cover_of_many_series_goes_on_over_several_sheets() -> None:
     items = [
-        gray(n, SeriesNumber=n, SeriesInstanceUID=f"{SERIES}.{n}", SeriesDescription=f"Fase {n:03} " + "x" * 50)
+        gray(
+            n, SeriesNumber=n, SeriesInstanceUID=f"{SERIES}.{n}", SeriesDescription=f"Fase {n:03} " + "x" * 50
+        )
         for n in range(1, 101)
     ]
     answer, pdf = rendered(*items)
@@ -283,14 +295,16 @@ def test_an_instance_of_another_study_is_refused() -> None:
 def test_an_error_that_nobody_foresaw_costs_one_page_and_is_logged_without_its_text(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from ponte.image import Image
-
-    def fail(self: Image, frame_index: int) -> None:
-        raise RuntimeError("the name of a patient")
-
     good = Image.picture
-    calls = iter([fail, good])
-    monkeypatch.setattr(Image, "picture", lambda self, index: next(calls)(self, index))
+
+    def picture(self: Image, frame_index: int) -> Picture:
+        if not spoilt:
+            spoilt.append(frame_index)
+            raise RuntimeError("the name of a patient")
+        return good(self, frame_index)
+
+    spoilt: list[int] = []
+    monkeypatch.setattr(Image, "picture", picture)
     with caplog.at_level(logging.DEBUG):
         answer, _ = rendered(gray(1), gray(2), options=RenderOptions(max_workers=1))
     assert [entry.reason for entry in answer.not_shown] == ["CANNOT_DECODE"]
@@ -320,7 +334,9 @@ def test_few_frames_are_in_flight_at_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_progress_counts_up() -> None:
     seen: list[Progress] = []
-    render_study(Instances([gray(n) for n in range(5)]), STUDY, io.BytesIO(), LOSSLESS, on_progress=seen.append)
+    render_study(
+        Instances([gray(n) for n in range(5)]), STUDY, io.BytesIO(), LOSSLESS, on_progress=seen.append
+    )
     assert [progress.frames for progress in seen] == [1, 2, 3, 4, 5]
     assert seen[-1].instances == 5
 
@@ -378,7 +394,9 @@ def everything_in(data: bytes) -> bytes:
 def forms_of(canary: str) -> list[bytes]:
     """A text as it may stand in a PDF: in any encoding, and any of them in hexadecimal."""
     plain = [canary.encode(encoding, "ignore") for encoding in ("utf-8", "cp1252", "utf-16-be", "utf-16-le")]
-    return plain + [value.hex().encode() for value in plain] + [value.hex().upper().encode() for value in plain]
+    return (
+        plain + [value.hex().encode() for value in plain] + [value.hex().upper().encode() for value in plain]
+    )
 
 
 def found_canaries(data: bytes) -> set[str]:
@@ -391,7 +409,9 @@ def found_canaries(data: bytes) -> set[str]:
 
 def canary_study(*, anonymize: bool, language: str) -> bytes:
     out = io.BytesIO()
-    items = [gray(1, **CANARIES), damaged(2, **CANARIES), report(3, **CANARIES), b"CANARYID unreadable bytes"]
+    canaries: dict[str, Any] = dict(CANARIES)
+    readable = [gray(1, **canaries), damaged(2, **canaries), report(3, **canaries)]
+    items = [*readable, b"CANARYID unreadable bytes"]
     options = RenderOptions(anonymize=anonymize, codes=CODES, language=language)  # type: ignore[arg-type]
     render_study(Instances(items), STUDY, out, options)
     return out.getvalue()
@@ -414,5 +434,3 @@ def test_an_anonymous_pdf_names_series_by_number_and_modality_alone() -> None:
     with pikepdf.open(out) as pdf:
         assert bookmarks_of(pdf) == ["Study images", "Series 3 (CT)", "Unreadable"]
         assert str(pdf.docinfo["/Title"]) == "Study images"
-
-

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from render.typeface import BOLD, ELLIPSIS, REGULAR, SUBSTITUTE, Typeface
 from reportlab.pdfbase.pdfmetrics import stringWidth
+
+from render.typeface import BOLD, ELLIPSIS, REGULAR, SUBSTITUTE, Typeface
 
 PORTUGUESE = "São João, coração, não é avô: ÀÉÎÕÜÇ — “aspas” 12,5 mm²"
 
