@@ -26,11 +26,11 @@ Gray = npt.NDArray[np.uint16]
 
 
 def _phantom(rows: int, columns: int, phase: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """A body-like shape with structure and noise, from 0 to 1, as compressible as the real thing."""
+    """A body-like shape with structure and noise, from 0 to 1: soft tissue about 0.5, air about 0."""
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
     body = (x**2 / 0.7 + y**2 / 0.5) < 1
-    organs = 0.5 + 0.2 * np.sin(9 * x + phase) * np.cos(7 * y - phase) + 0.1 * (np.hypot(x - 0.2, y) < 0.2)
-    noisy = np.where(body, organs, 0.02) + rng.normal(0, 0.012, (rows, columns))
+    organs = 0.45 + 0.08 * np.sin(9 * x + phase) * np.cos(7 * y - phase) + 0.3 * (np.hypot(x, y - 0.4) < 0.1)
+    noisy = np.where(body, organs, 0.02) + rng.normal(0, 0.008, (rows, columns))
     return np.clip(noisy, 0, 1)
 
 

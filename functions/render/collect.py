@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,9 +12,11 @@ from time import perf_counter
 
 from pydicom import Dataset
 
+from ponte import attributes
 from ponte.errors import BadAnswer, PonteError
 from ponte.image import Image, Picture
 from ponte.instance import open_instance
+from ponte.quiet import quiet
 from ponte.source import Fetched, Source
 from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
 from render.cover import SeriesTally
@@ -111,20 +114,26 @@ class Collector:
         self._study_instance_uid = study_instance_uid
         self._options = options
         self._on_progress = on_progress
+        # Decoding and compressing keep a processor busy: more threads than processors only hinder one another
+        self._workers = min(options.max_workers, len(os.sched_getaffinity(0)))
         self._pending: deque[tuple[PageRecord, Future[_Outcome]]] = deque()
         self._collected = Collected()
 
     def run(self, source: Source) -> Collected:
         """Take every instance of the study. Whatever the source raises goes on to the caller."""
-        executor = ThreadPoolExecutor(self._options.max_workers, thread_name_prefix="render")
+        executor = ThreadPoolExecutor(self._workers, thread_name_prefix="render")
         try:
-            for fetched in self._timed(source.instances(self._study_instance_uid)):
-                self._take(fetched, executor)
-            while self._pending:
-                self._finish_oldest()
+            with quiet():  # entered once here, it costs next to nothing where it is entered again below
+                self._take_all(source, executor)
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
         return self._collected
+
+    def _take_all(self, source: Source, executor: ThreadPoolExecutor) -> None:
+        for fetched in self._timed(source.instances(self._study_instance_uid)):
+            self._take(fetched, executor)
+        while self._pending:
+            self._finish_oldest()
 
     def _timed(self, instances: Iterator[Fetched]) -> Iterator[Fetched]:
         """`instances`, with the time that waiting for each took."""
@@ -166,27 +175,34 @@ class Collector:
     ) -> None:
         self._collected.frames += image.frame_count
         for frame_index in range(image.frame_count):
-            while len(self._pending) >= self._options.max_workers + _IN_FLIGHT_BEYOND_WORKERS:
+            while len(self._pending) >= self._workers + _IN_FLIGHT_BEYOND_WORKERS:
                 self._finish_oldest()
             record = PageRecord(series, instance, frame_index + 1, image.frame_count)
             future = executor.submit(_encode_frame, image, frame_index, self._options.lossless)
             self._pending.append((record, future))
 
     def _file(self, dataset: Dataset) -> tuple[SeriesAttributes, InstanceAttributes]:
-        """The instance's attributes, counted under its series. Raises `BadAnswer` for another study."""
-        study = StudyAttributes.from_dataset(dataset)
-        if study.study_instance_uid not in ("", self._study_instance_uid):
+        """The instance's attributes, counted under its series. Raises `BadAnswer` for another study.
+
+        Attributes of the study and of a series are those of its first instance.
+        """
+        with quiet():
+            study_instance_uid = attributes.text(dataset, "StudyInstanceUID")
+            series_instance_uid = attributes.text(dataset, "SeriesInstanceUID")
+        if study_instance_uid not in ("", self._study_instance_uid):
             raise BadAnswer("the source sent an instance of another study than the one asked for")
         collected, anonymize = self._collected, self._options.anonymize
         if collected.study is None:
+            study = StudyAttributes.from_dataset(dataset)
             collected.study = study.anonymous() if anonymize else study
-        series = SeriesAttributes.from_dataset(dataset)
-        tally = collected.series.get(series.series_instance_uid)
+        tally = collected.series.get(series_instance_uid)
         if tally is None:
-            kept = series.anonymous() if anonymize else series
-            tally = collected.series[series.series_instance_uid] = SeriesTally(kept)
+            series = SeriesAttributes.from_dataset(dataset)
+            tally = SeriesTally(series.anonymous() if anonymize else series)
+            collected.series[series_instance_uid] = tally
+        instance = InstanceAttributes.from_dataset(dataset)
         tally.received += 1
-        return tally.attributes, InstanceAttributes.from_dataset(dataset)
+        return tally.attributes, instance
 
     def _finish_oldest(self) -> None:
         """Wait for the frame that was submitted first, and write its image."""

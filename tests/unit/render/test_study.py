@@ -140,14 +140,14 @@ def test_pages_are_sorted_by_series_then_instance_then_frame() -> None:
 
 
 def test_instances_without_a_number_are_sorted_by_their_position() -> None:
-    plane = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "InstanceNumber": None}
-    items = [gray(n, ImagePositionPatient=[0, 0, z], **plane) for n, z in ((1, 30), (2, -10.5), (3, 10))]
-    _, pdf = rendered(*items, options=BARE)
-    assert [re.findall(r"Position (.*) mm", text_of(page)) for page in pdf.pages] == [
-        ["-10.5"],
-        ["10"],
-        ["30"],
+    axial = [1, 0, 0, 0, 1, 0]
+    items = [
+        gray(number, ImagePositionPatient=[0, 0, z], ImageOrientationPatient=axial, InstanceNumber=None)
+        for number, z in ((1, 30), (2, -10.5), (3, 10))
     ]
+    _, pdf = rendered(*items, options=BARE)
+    found = [re.findall(r"Position (.*) mm", text_of(page)) for page in pdf.pages]
+    assert found == [["-10.5"], ["10"], ["30"]]
 
 
 def test_bands_say_series_patient_date_window_and_page() -> None:
