@@ -65,10 +65,8 @@ def _read_json(path: Path) -> Mapping[str, object]:
 
 
 def choose_study(source: ListedSource, wanted: str | None) -> str:
-    """The study asked for, or the only one there is. Raises `InvalidRequest`, `StudyNotFound`."""
+    """The study asked for, or the only one there is. Raises `SeveralStudies`, `StudyNotFound`."""
     if wanted is not None:
-        if not is_valid_uid(wanted):
-            raise InvalidRequest(f"{wanted} is not a UID")
         return wanted
     studies = source.studies()
     if not studies:

@@ -134,14 +134,24 @@ def _draw_heading(sheets: _Sheets, cover: Cover, texts: Texts) -> None:
     canvas.text(_LEFT, sheets.y, texts.title, REGULAR, 11, ACCENT)
     sheets.y -= 28
     headline = texts.anonymous if cover.anonymous else cover.study.patient_name
-    for line in BOLD.wrap(headline, 20, room, 2):
-        canvas.text(_LEFT, sheets.y, line, BOLD, 20)
-        sheets.y -= 24
+    size, lines = _headline(headline, room)
+    for line in lines:
+        canvas.text(_LEFT, sheets.y, line, BOLD, size)
+        sheets.y -= size * 1.2
     subtitle = texts.burned_in if cover.anonymous else cover.study.study_description
     for line in REGULAR.wrap(subtitle, 12, room, 2):
         canvas.text(_LEFT, sheets.y, line, REGULAR, 12, GRAY)
         sheets.y -= 16
     sheets.y -= 8
+
+
+def _headline(text: str, room: float) -> tuple[float, list[str]]:
+    """A size at which the whole name is seen, and its lines: a name is cut only beyond all reason."""
+    for size in (20.0, 16.0):
+        lines = BOLD.wrap(text, size, room, 3)
+        if len(lines) <= 2:
+            return size, lines
+    return 13.0, BOLD.wrap(text, 13, room, 5)
 
 
 def _facts(cover: Cover, texts: Texts) -> list[tuple[str, str]]:
@@ -184,9 +194,9 @@ def _columns(texts: Texts) -> tuple[_Column, ...]:
     widths = (
         (texts.number_column, 40.0, False),
         (texts.modality_column, 42.0, False),
-        (texts.description_column, _RIGHT - _LEFT - 40 - 42 - 3 * 68, False),
-        (texts.instances_column, 68.0, True),
-        (texts.shown_column, 68.0, True),
+        (texts.description_column, _RIGHT - _LEFT - 40 - 42 - 60 - 54 - 68, False),
+        (texts.instances_column, 60.0, True),
+        (texts.shown_column, 54.0, True),
         (texts.not_shown_column, 68.0, True),
     )
     x, columns = _LEFT, list[_Column]()

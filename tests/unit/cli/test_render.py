@@ -103,7 +103,7 @@ def test_one_of_several_studies_can_be_chosen(
         (["render", "nowhere", "-o", "x.pdf"], "nowhere does not exist"),
         (["render", ".", "-o", "no/such/folder/x.pdf", "--study", STUDY], "cannot be written"),
         (["render", ".", "-o", ".", "--study", STUDY], "is a folder"),
-        (["render", ".", "-o", "x.pdf", "--study", "not-a-uid"], "not-a-uid is not a UID"),
+        (["render", ".", "-o", "x.pdf", "--study", "not-a-uid"], "is not a UID"),
         (["render", ".", "-o", "x.pdf", "--auth-file", "x"], "--auth-file is for a DICOMweb address"),
         (["render", "http://127.0.0.1:1/x", "-o", "x.pdf", "--auth-file", "none"], "none cannot be read"),
         (["render", ".", "-o", "x.pdf", "--workers", "0"], "--workers"),
