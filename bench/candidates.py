@@ -80,8 +80,10 @@ def dcmtk() -> Candidate:
     from PIL import Image
 
     def convert(path: Path, folder: Path) -> None:
-        command = ["dcmj2pnm", "+oj", "+Jq", "90", "+Fa", "+Wi", "1", str(path), str(folder / path.stem)]
-        subprocess.run(command, check=True, capture_output=True)
+        command = ["dcmj2pnm", "+oj", "+Jq", "90", "+Fa", str(path), str(folder / path.stem)]
+        windowed = subprocess.run([*command[:5], "+Wi", "1", *command[5:]], capture_output=True)
+        if windowed.returncode != 0:  # colour has no window
+            subprocess.run(command, check=True, capture_output=True)
 
     def add(pdf: pikepdf.Pdf, path: Path) -> None:
         with Image.open(path) as opened:

@@ -25,7 +25,7 @@ from pydicom.uid import (
 Gray = npt.NDArray[np.uint16]
 
 
-def _phantom(rows: int, columns: int, phase: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def phantom(rows: int, columns: int, phase: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """A body-like shape with structure and noise, from 0 to 1: soft tissue about 0.5, air about 0."""
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
     body = (x**2 / 0.7 + y**2 / 0.5) < 1
@@ -58,7 +58,7 @@ def _set_gray(dataset: Dataset, pixels: Gray, bits_stored: int, photometric: str
 
 def _ct(number: int, study: str, series: str, rng: np.random.Generator) -> Dataset:
     dataset = _dataset(CTImageStorage, ExplicitVRLittleEndian, "CT", study, series, number)
-    _set_gray(dataset, (_phantom(512, 512, number / 20, rng) * 2500).astype(np.uint16), 12, "MONOCHROME2")
+    _set_gray(dataset, (phantom(512, 512, number / 20, rng) * 2500).astype(np.uint16), 12, "MONOCHROME2")
     dataset.RescaleSlope, dataset.RescaleIntercept = 1, -1024
     dataset.WindowCenter, dataset.WindowWidth = 40, 400
     dataset.ImagePositionPatient = [0, 0, number * 2.5]
@@ -68,14 +68,14 @@ def _ct(number: int, study: str, series: str, rng: np.random.Generator) -> Datas
 
 def _mr(number: int, study: str, series: str, rng: np.random.Generator) -> Dataset:
     dataset = _dataset(MRImageStorage, ExplicitVRLittleEndian, "MR", study, series, number)
-    _set_gray(dataset, (_phantom(512, 512, number / 20, rng) * 1800).astype(np.uint16), 12, "MONOCHROME2")
+    _set_gray(dataset, (phantom(512, 512, number / 20, rng) * 1800).astype(np.uint16), 12, "MONOCHROME2")
     dataset.WindowCenter, dataset.WindowWidth = 600, 1200
     return dataset
 
 
 def _cr(number: int, study: str, series: str, rng: np.random.Generator) -> Dataset:
     dataset = _dataset(ComputedRadiographyImageStorage, ExplicitVRLittleEndian, "CR", study, series, number)
-    _set_gray(dataset, (_phantom(2500, 2048, 0.3, rng) * 4095).astype(np.uint16), 12, "MONOCHROME1")
+    _set_gray(dataset, (phantom(2500, 2048, 0.3, rng) * 4095).astype(np.uint16), 12, "MONOCHROME1")
     dataset.WindowCenter, dataset.WindowWidth = 2048, 4096
     return dataset
 
@@ -85,7 +85,7 @@ def _us(number: int, study: str, series: str, rng: np.random.Generator) -> Datas
     dataset = _dataset(UltrasoundMultiFrameImageStorage, JPEGBaseline8Bit, "US", study, series, number)
     frames = []
     for index in range(50):
-        gray = (_phantom(600, 800, index / 10, rng) * 255).astype(np.uint8)
+        gray = (phantom(600, 800, index / 10, rng) * 255).astype(np.uint8)
         color = np.stack([gray, (gray * 0.8).astype(np.uint8), (gray * 0.6).astype(np.uint8)], axis=-1)
         frames.append(bytes(imagecodecs.jpeg8_encode(color, level=90, subsampling="422")))
     dataset.Rows, dataset.Columns, dataset.NumberOfFrames = 600, 800, 50

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import imagecodecs
 import numpy as np
@@ -120,6 +120,7 @@ class PageFrame:
     study: StudyAttributes
     texts: Texts
     page_count: int
+    _heads: dict[tuple[SeriesAttributes, float], Canvas] = field(default_factory=dict, init=False)
 
     def image_page(self, record: PageRecord, page_number: int) -> tuple[Canvas, tuple[float, float]]:
         """The picture as large as A4 allows, upright or lying as the picture is, between the bands."""
@@ -153,9 +154,20 @@ class PageFrame:
         return canvas, A4_PORTRAIT
 
     def _bands(self, canvas: Canvas, size: tuple[float, float], record: PageRecord, number: int) -> None:
-        width, height = size
-        left, right = MARGIN, width - MARGIN
-        top = height - MARGIN
+        key = record.series, size[0]
+        head = self._heads.get(key)
+        if head is None:
+            head = self._heads[key] = self._head(record, size)
+        canvas.draw(head)
+        page = self.texts.page.format(number, self.page_count)
+        left, right = MARGIN, size[0] - MARGIN
+        line = self._line(record)
+        _opposed(canvas, left, right, MARGIN + 2, (line, REGULAR, 8.5), (page, REGULAR, 8.5))
+
+    def _head(self, record: PageRecord, size: tuple[float, float]) -> Canvas:
+        """The upper band and both rules: the same on every page of a series."""
+        canvas = Canvas()
+        left, right, top = MARGIN, size[0] - MARGIN, size[1] - MARGIN
         series, study = record.series, self.study
         name = self.texts.unreadable if record.unreadable else series_title(series, self.texts)
         title = _joined(name, series.series_description)
@@ -166,8 +178,7 @@ class PageFrame:
         )
         canvas.line(left, top - _BAND, right, top - _BAND, 0.6, RULE)
         canvas.line(left, MARGIN + 14, right, MARGIN + 14, 0.6, RULE)
-        page = self.texts.page.format(number, self.page_count)
-        _opposed(canvas, left, right, MARGIN + 2, (self._line(record), REGULAR, 8.5), (page, REGULAR, 8.5))
+        return canvas
 
     def _line(self, record: PageRecord) -> str:
         """`Instance 12 · Frame 3 of 50 · Window C 40 W 400 · Position -12.5 mm`."""

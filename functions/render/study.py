@@ -12,6 +12,7 @@ from typing import BinaryIO
 from ponte.errors import NothingToShow, StudyNotFound
 from ponte.source import Source
 from ponte.study import StudyAttributes
+from render.allocator import keep_freed_memory
 from render.collect import Collected, Collector, Missing
 from render.cover import Cover, MissingRow, SeriesTally, draw_cover, finish_cover
 from render.options import RenderOptions, RequestCodes
@@ -47,6 +48,7 @@ def render_study(
     middle: after an error `out` holds no document that a reader would open.
     """
     began = perf_counter()
+    keep_freed_memory()
     writer = PdfWriter(out)
     collected = Collector(writer, study_instance_uid, options, on_progress).run(source)
     _require_something(collected)
