@@ -205,3 +205,14 @@ def test_help_imports_nothing_heavy() -> None:
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     assert "render" in answer.stdout
+
+
+def test_progress_is_shown_on_a_terminal_and_only_on_standard_error(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert run(monkeypatch, "render", folder, "-o", tmp_path / "out.pdf", "--json") == 0
+    said = capsys.readouterr()
+    assert "instances" in said.err
+    assert json.loads(said.out)["pages"] == 3
