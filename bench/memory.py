@@ -1,0 +1,39 @@
+"""The most memory that rendering a study of 300 images takes, in a process of its own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.shapes import make_study
+from bench.whole_job import run_candidate
+
+INSTANCES = 300
+LIMIT_BYTES = 400_000_000
+
+
+def run(rounds: int, shapes: Sequence[str]) -> dict[str, Any]:
+    """Peak of resident memory, in bytes, by shape: the highest of the rounds."""
+    return {shape: _measure(shape, rounds) for shape in shapes or ["ct", "mr"]}
+
+
+def _measure(shape: str, rounds: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="ponte-bench-") as work:
+        folder, warm_up = Path(work, "study"), Path(work, "warm")
+        make_study(shape, folder, INSTANCES)
+        make_study(shape, warm_up, 1)
+        output = Path(work, "out.pdf")
+        small = run_candidate("ours", warm_up, warm_up, output)["peak"]
+        peaks = [run_candidate("ours", folder, warm_up, output)["peak"] for _ in range(rounds)]
+    return {"instances": INSTANCES, "peak": max(peaks), "peak_of_one": small, "limit": LIMIT_BYTES}
+
+
+def as_table(result: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    lines = ["| study | peak MB | peak MB of 1 image | limit MB |", "|---|--:|--:|--:|"]
+    for shape, one in result.items():
+        peak, small, limit = (one[key] / 1e6 for key in ("peak", "peak_of_one", "limit"))
+        lines.append(f"| {shape}, {one['instances']} images | {peak:.0f} | {small:.0f} | {limit:.0f} |")
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""`ponte render`: a study becomes a PDF, without AWS and without the stack."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from cli.output import ExitCode, print_json, print_line, whole_file
+from cli.sources import choose_study, open_source
+
+if TYPE_CHECKING:
+    from render.report import Progress, RenderReport
+
+_LISTED = 20
+
+
+def render(
+    source: Annotated[str, typer.Argument(help="DICOMweb address (also .../studies/UID), folder or file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The PDF to write.")],
+    study: Annotated[
+        str | None, typer.Option(help="Study Instance UID; needed where there are several.")
+    ] = None,
+    anonymize: Annotated[bool, typer.Option("--anonymize", help="Leave all patient data out.")] = False,
+    cover: Annotated[bool, typer.Option("--cover/--no-cover", help="Begin with a cover page.")] = True,
+    lossless: Annotated[bool, typer.Option("--lossless", help="Keep every gray level.")] = False,
+    lang: Annotated[Literal["pt-BR", "en"], typer.Option(help="Language of the PDF.")] = "pt-BR",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Threads that decode and compress.")] = 4,
+    auth_file: Annotated[
+        Path | None,
+        typer.Option(
+            help='JSON: {"type":"bearer","token"}, {"type":"basic","username","password"} or a header.'
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make a PDF of a study: a cover, then a page for each image."""
+    from render.study import RenderOptions, render_study
+
+    opened, named = open_source(source, auth_file)
+    study_instance_uid = choose_study(opened, study or named)
+    options = RenderOptions(
+        anonymize=anonymize, cover_page=cover, lossless=lossless, language=lang, max_workers=workers
+    )
+    with whole_file(output) as stream, _progress() as on_progress:
+        report = render_study(opened, study_instance_uid, stream, options, on_progress=on_progress)
+    if as_json:
+        print_json(as_object(output, report))
+    else:
+        _print_summary(output, report)
+    raise typer.Exit(ExitCode.PARTIAL if report.partial else ExitCode.ALL)
+
+
+def as_object(output: Path, report: RenderReport) -> dict[str, Any]:
+    """What `--json` prints."""
+    return {
+        "pdf": str(output),
+        "bytes": report.bytes,
+        "pages": report.pages,
+        "instances": report.instances,
+        "frames": report.frames,
+        "shown": report.shown,
+        "not_shown": [asdict(entry) for entry in report.not_shown],
+        "partial": report.partial,
+        "seconds": {step: round(value, 3) for step, value in asdict(report.seconds).items()},
+    }
+
+
+def _print_summary(output: Path, report: RenderReport) -> None:
+    size = f"{report.bytes / 1e6:.1f} MB in {report.seconds.total:.1f} s"
+    print_line(f"{output}: {report.pages} pages, {report.shown} of {report.frames} images, {size}")
+    for entry in report.not_shown[:_LISTED]:
+        frame = f" frame {entry.frame_number}" if entry.frame_number else ""
+        print_line(
+            f"  not shown: {entry.sop_instance_uid or 'unreadable'}{frame}: {entry.reason}: {entry.detail}"
+        )
+    if len(report.not_shown) > _LISTED:
+        print_line(f"  and {len(report.not_shown) - _LISTED} more")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Progress], None] | None]:
+    """A line that counts, on standard error and only on a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("rendering", total=None)
+
+        def show(progress: Progress) -> None:
+            text = f"{progress.instances} instances, {progress.frames} images"
+            bar.update(task, description=text, completed=progress.instances, total=progress.total)
+
+        yield show

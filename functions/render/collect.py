@@ -1,0 +1,272 @@
+"""The pipeline of one study: fetch, decode, compress and write overlap, with few frames in memory at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+
+from pydicom import Dataset
+
+from ponte import attributes
+from ponte.errors import BadAnswer, PonteError
+from ponte.image import Image, Picture
+from ponte.instance import open_instance
+from ponte.quiet import quiet
+from ponte.source import Fetched, Source
+from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
+from render.cover import SeriesTally
+from render.options import RenderOptions
+from render.pages import NO_SERIES, PageRecord, encode_page_image
+from render.pdf import PageImage, PdfWriter
+from render.report import NotShown, Progress
+
+_LOGGER = logging.getLogger(__name__)
+_IN_FLIGHT_BEYOND_WORKERS = 2
+_NO_INSTANCE = InstanceAttributes()
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Something that is not shown, with what is needed to say where it belongs."""
+
+    series: SeriesAttributes
+    instance: InstanceAttributes
+    not_shown: NotShown
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds spent in each step, summed over the threads."""
+
+    fetch: float = 0.0
+    decode: float = 0.0
+    encode: float = 0.0
+    write: float = 0.0
+
+
+@dataclass(slots=True)
+class Collected:
+    """What came of the study: one record for each page, a tally for each series, and what is missing."""
+
+    study: StudyAttributes | None = None
+    pages: list[PageRecord] = field(default_factory=list)
+    series: dict[str, SeriesTally] = field(default_factory=dict)
+    missing: list[Missing] = field(default_factory=list)
+    instances: int = 0
+    frames: int = 0
+    shown: int = 0
+    clock: Clock = field(default_factory=Clock)
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """One frame, ready to be written."""
+
+    image: PageImage
+    picture: Picture
+    decode_seconds: float
+    encode_seconds: float
+
+
+_Outcome = _Encoded | PonteError
+
+
+def _encode_frame(image: Image, frame_index: int, lossless: bool) -> _Outcome:
+    """Decode, display and compress one frame. Runs in a worker thread; what is wrong is returned."""
+    began = perf_counter()
+    try:
+        picture = image.picture(frame_index)
+        decoded = perf_counter()
+        page_image = encode_page_image(picture, lossless)
+    except Exception as error:  # noqa: BLE001  (a boundary: one bad frame must not cost the others their page)
+        return _as_ponte_error(error)
+    # The pixels are no longer needed: only the window and the notes go on.
+    bare = Picture(pixels=picture.pixels[:0], window=picture.window, notes=picture.notes)
+    return _Encoded(page_image, bare, decoded - began, perf_counter() - decoded)
+
+
+def _as_ponte_error(error: Exception) -> PonteError:
+    """`error` with a reason code; one that was not raised on purpose is logged, without its text."""
+    if isinstance(error, PonteError):
+        return error
+    if isinstance(error, MemoryError):
+        return PonteError("", code="MEMORY")
+    _LOGGER.warning("instance could not be read", extra={"error_type": type(error).__name__})
+    return PonteError("", code="CANNOT_DECODE")
+
+
+class Collector:
+    """Runs the pipeline once. Images are in `writer` when `run` returns; pages are not."""
+
+    def __init__(
+        self,
+        writer: PdfWriter,
+        study_instance_uid: str,
+        options: RenderOptions,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._writer = writer
+        self._study_instance_uid = study_instance_uid
+        self._options = options
+        self._on_progress = on_progress
+        # Decoding and compressing keep a processor busy: more threads than processors only hinder one another
+        self._workers = min(options.max_workers, len(os.sched_getaffinity(0)))
+        self._pending: deque[tuple[PageRecord, Future[_Outcome]]] = deque()
+        self._collected = Collected()
+
+    def run(self, source: Source) -> Collected:
+        """Take every instance of the study. Whatever the source raises goes on to the caller."""
+        executor = ThreadPoolExecutor(self._workers, thread_name_prefix="render")
+        try:
+            with quiet():  # entered once here, it costs next to nothing where it is entered again below
+                self._take_all(source, executor)
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+        return self._collected
+
+    def _take_all(self, source: Source, executor: ThreadPoolExecutor) -> None:
+        for fetched in self._timed(source.instances(self._study_instance_uid)):
+            self._take(fetched, executor)
+        while self._pending:
+            self._finish_oldest()
+
+    def _timed(self, instances: Iterator[Fetched]) -> Iterator[Fetched]:
+        """`instances`, with the time that waiting for each took."""
+        while True:
+            began = perf_counter()
+            fetched = next(instances, None)
+            self._collected.clock.fetch += perf_counter() - began
+            if fetched is None:
+                return
+            yield fetched
+
+    def _take(self, fetched: Fetched, executor: ThreadPoolExecutor) -> None:
+        """Open one instance and hand its frames to the workers, waiting while too many are in flight."""
+        self._collected.instances += 1
+        began = perf_counter()
+        try:
+            dataset = open_instance(fetched.data)
+            series, instance = self._file(dataset)
+        except BadAnswer:
+            raise
+        except Exception as error:  # noqa: BLE001  (a boundary: one bad instance must not cost the others)
+            self._miss_unreadable(_as_ponte_error(error))
+            return
+        finally:
+            self._collected.clock.decode += perf_counter() - began
+        try:
+            image = Image(dataset)
+        except Exception as error:  # noqa: BLE001  (likewise)
+            self._miss_instance(series, instance, _as_ponte_error(error))
+            return
+        self._submit(image, series, instance, executor)
+
+    def _submit(
+        self,
+        image: Image,
+        series: SeriesAttributes,
+        instance: InstanceAttributes,
+        executor: ThreadPoolExecutor,
+    ) -> None:
+        self._collected.frames += image.frame_count
+        for frame_index in range(image.frame_count):
+            while len(self._pending) >= self._workers + _IN_FLIGHT_BEYOND_WORKERS:
+                self._finish_oldest()
+            record = PageRecord(series, instance, frame_index + 1, image.frame_count)
+            future = executor.submit(_encode_frame, image, frame_index, self._options.lossless)
+            self._pending.append((record, future))
+
+    def _file(self, dataset: Dataset) -> tuple[SeriesAttributes, InstanceAttributes]:
+        """The instance's attributes, counted under its series. Raises `BadAnswer` for another study.
+
+        Attributes of the study and of a series are those of its first instance.
+        """
+        with quiet():
+            study_instance_uid = attributes.text(dataset, "StudyInstanceUID")
+            series_instance_uid = attributes.text(dataset, "SeriesInstanceUID")
+        if study_instance_uid not in ("", self._study_instance_uid):
+            raise BadAnswer("the source sent an instance of another study than the one asked for")
+        collected, anonymize = self._collected, self._options.anonymize
+        if collected.study is None:
+            study = StudyAttributes.from_dataset(dataset)
+            collected.study = study.anonymous() if anonymize else study
+        tally = collected.series.get(series_instance_uid)
+        if tally is None:
+            series = SeriesAttributes.from_dataset(dataset)
+            tally = SeriesTally(series.anonymous() if anonymize else series)
+            collected.series[series_instance_uid] = tally
+        instance = InstanceAttributes.from_dataset(dataset)
+        tally.received += 1
+        return tally.attributes, instance
+
+    def _finish_oldest(self) -> None:
+        """Wait for the frame that was submitted first, and write its image."""
+        record, future = self._pending.popleft()
+        outcome = future.result()
+        if isinstance(outcome, PonteError):
+            self._miss_frame(record, outcome)
+        else:
+            self._write(record, outcome)
+        if self._on_progress is not None:
+            self._on_progress(Progress(self._collected.instances, len(self._collected.pages)))
+
+    def _write(self, record: PageRecord, encoded: _Encoded) -> None:
+        collected, image = self._collected, encoded.image
+        began = perf_counter()
+        number = self._writer.add_image(image)
+        collected.clock.write += perf_counter() - began
+        collected.clock.decode += encoded.decode_seconds
+        collected.clock.encode += encoded.encode_seconds
+        collected.shown += 1
+        collected.series[record.series.series_instance_uid].shown += 1
+        shown = replace(
+            record,
+            image=number,
+            columns=image.columns,
+            rows=image.rows,
+            window=encoded.picture.window,
+            notes=encoded.picture.notes,
+        )
+        collected.pages.append(shown)
+
+    def _miss_frame(self, record: PageRecord, error: PonteError) -> None:
+        """A frame that could not be had: a page in its place."""
+        frame_number = record.frame_number if record.frame_count > 1 else None
+        self._miss(record.series, record.instance, error, frame_number)
+        self._collected.pages.append(replace(record, reason=error.code, detail=self._detail(error)))
+
+    def _miss_instance(
+        self, series: SeriesAttributes, instance: InstanceAttributes, error: PonteError
+    ) -> None:
+        """No image at all; a page in its place unless it never was one."""
+        self._miss(series, instance, error, None)
+        if error.code != "NOT_AN_IMAGE":
+            page = PageRecord(series, instance, 1, 1, reason=error.code, detail=self._detail(error))
+            self._collected.pages.append(page)
+
+    def _miss_unreadable(self, error: PonteError) -> None:
+        """What cannot be read belongs to no series: its page comes last."""
+        self._miss(NO_SERIES, _NO_INSTANCE, error, None)
+        page = PageRecord(NO_SERIES, _NO_INSTANCE, 1, 1, reason=error.code, detail=self._detail(error))
+        self._collected.pages.append(page)
+
+    def _miss(
+        self,
+        series: SeriesAttributes,
+        instance: InstanceAttributes,
+        error: PonteError,
+        frame_number: int | None,
+    ) -> None:
+        if series is not NO_SERIES:
+            self._collected.series[series.series_instance_uid].not_shown += 1
+        not_shown = NotShown(instance.sop_instance_uid, error.code, error.detail, frame_number)
+        self._collected.missing.append(Missing(series, instance, not_shown))
+
+    def _detail(self, error: PonteError) -> str:
+        """What the page may say: a detail can quote a value of the dataset, so not when anonymous."""
+        return "" if self._options.anonymize else error.detail

@@ -1,0 +1,57 @@
+"""What came of a rendering."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class NotShown:
+    """Something that could not be put on a page: one frame, or a whole instance where `frame_number` is None.
+
+    `reason` is one of the closed list of reason codes; `detail` says more and holds no patient data.
+    `sop_instance_uid` is empty where the instance could not be read at all.
+    """
+
+    sop_instance_uid: str
+    reason: str
+    detail: str
+    frame_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Where the time went. `decode` and `encode` are sums over the threads; `total` is by the clock."""
+
+    fetch: float
+    decode: float
+    encode: float
+    write: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rendering is; `total` is the number of instances where the source knows it."""
+
+    instances: int
+    frames: int
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RenderReport:
+    """Counts of a finished PDF. `frames` were found, `shown` of them have their image on a page."""
+
+    pages: int
+    instances: int
+    frames: int
+    shown: int
+    not_shown: tuple[NotShown, ...]
+    bytes: int
+    seconds: Seconds
+
+    @property
+    def partial(self) -> bool:
+        """True when something of the study is not in the PDF."""
+        return bool(self.not_shown)

@@ -1,0 +1,162 @@
+"""A study becomes a PDF."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import BinaryIO
+
+from ponte.errors import NothingToShow, StudyNotFound
+from ponte.source import Source
+from ponte.study import StudyAttributes
+from render.allocator import keep_freed_memory
+from render.collect import Collected, Collector, Missing
+from render.cover import Cover, MissingRow, SeriesTally, draw_cover, finish_cover
+from render.options import RenderOptions, RequestCodes
+from render.pages import IMAGE_NAME, NO_SERIES, PageFrame, PageRecord, series_title
+from render.pdf import A4_PORTRAIT, DocumentInfo, PdfWriter
+from render.report import NotShown, Progress, RenderReport, Seconds
+from render.texts import TEXTS, Texts
+from render.version import PRODUCT
+
+__all__ = [
+    "NotShown",
+    "Progress",
+    "RenderOptions",
+    "RenderReport",
+    "RequestCodes",
+    "Seconds",
+    "render_study",
+]
+
+
+def render_study(
+    source: Source,
+    study_instance_uid: str,
+    out: BinaryIO,
+    options: RenderOptions,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> RenderReport:
+    """Write the study as a PDF into `out`, which needs only `write`.
+
+    One frame is one page; a frame that cannot be shown has a page that says why. Raises `StudyNotFound`,
+    `NothingToShow` when not one image could be put on a page, and whatever the source raises, also in the
+    middle: after an error `out` holds no document that a reader would open.
+    """
+    began = perf_counter()
+    keep_freed_memory()
+    writer = PdfWriter(out)
+    collected = Collector(writer, study_instance_uid, options, on_progress).run(source)
+    _require_something(collected)
+    writing = perf_counter()
+    _write_document(writer, collected, options)
+    ended = perf_counter()
+    clock = collected.clock
+    write = clock.write + ended - writing
+    return RenderReport(
+        pages=writer.page_count,
+        instances=collected.instances,
+        frames=collected.frames,
+        shown=collected.shown,
+        not_shown=tuple(missing.not_shown for missing in collected.missing),
+        bytes=writer.size_bytes,
+        seconds=Seconds(clock.fetch, clock.decode, clock.encode, write, ended - began),
+    )
+
+
+def _require_something(collected: Collected) -> None:
+    """Raise unless at least one image has its page."""
+    if not collected.instances:
+        raise StudyNotFound("the source has no instance of this study")
+    if not collected.shown:
+        reasons = Counter(missing.not_shown.reason for missing in collected.missing)
+        listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(5))
+        code = reasons.most_common(1)[0][0] if reasons else None
+        raise NothingToShow(
+            f"none of {collected.instances} instances could be shown: {listed or 'no frames'}", code=code
+        )
+
+
+def _write_document(writer: PdfWriter, collected: Collected, options: RenderOptions) -> None:
+    """Write cover, pages in reading order, bookmarks and what holds them together."""
+    texts = TEXTS[options.language]
+    created = datetime.now(UTC).astimezone()
+    study = collected.study or StudyAttributes()
+    cover = _cover(collected, study, options, texts, created)
+    sheets = draw_cover(cover, texts) if options.cover_page else []
+    records = sorted(collected.pages, key=lambda record: record.order)
+    page_count = len(sheets) + len(records)
+    finish_cover(sheets, cover, texts, page_count)
+    for index, sheet in enumerate(sheets):
+        page = writer.add_page(sheet, A4_PORTRAIT, ())
+        if index == 0:
+            writer.add_bookmark(texts.title, page)
+    _write_pages(writer, records, PageFrame(study, texts, page_count), len(sheets) + 1)
+    title = _document_title(study, options.anonymize, texts)
+    writer.finish(DocumentInfo(title, PRODUCT, options.language, created))
+
+
+def _write_pages(writer: PdfWriter, records: Sequence[PageRecord], frame: PageFrame, first: int) -> None:
+    """Write the pages, with a bookmark where a series begins."""
+    series_instance_uid = None
+    for number, record in enumerate(records, start=first):
+        if record.image:
+            canvas, size = frame.image_page(record, number)
+            page = writer.add_page(canvas, size, [(IMAGE_NAME, record.image)])
+        else:
+            canvas, size = frame.notice_page(record, number)
+            page = writer.add_page(canvas, size, ())
+        if record.series.series_instance_uid != series_instance_uid:
+            series_instance_uid = record.series.series_instance_uid
+            writer.add_bookmark(_bookmark(record, frame.texts), page)
+
+
+def _bookmark(record: PageRecord, texts: Texts) -> str:
+    """`Series 3 (CT): Chest`; only number and modality where the study is anonymous."""
+    if record.unreadable:
+        return texts.unreadable
+    title = series_title(record.series, texts)
+    return f"{title}: {record.series.series_description}" if record.series.series_description else title
+
+
+def _document_title(study: StudyAttributes, anonymous: bool, texts: Texts) -> str:
+    """What readers show in the window's title."""
+    if anonymous:
+        return texts.title
+    parts = (study.patient_name, study.study_description, texts.date(study.study_date))
+    return " · ".join(part for part in parts if part) or texts.title
+
+
+def _cover(
+    collected: Collected, study: StudyAttributes, options: RenderOptions, texts: Texts, created: datetime
+) -> Cover:
+    tallies = sorted(
+        collected.series.values(),
+        key=lambda tally: (
+            tally.attributes.series_number is None,
+            tally.attributes.series_number or 0,
+            tally.attributes.series_instance_uid,
+        ),
+    )
+    unreadable = sum(missing.series is NO_SERIES for missing in collected.missing)
+    if unreadable:
+        named = replace(NO_SERIES, series_description=texts.unreadable)
+        tallies.append(SeriesTally(named, received=unreadable, not_shown=unreadable))
+    missing = [_missing_row(entry, options.anonymize, texts) for entry in collected.missing]
+    codes = RequestCodes() if options.anonymize else options.codes
+    return Cover(study, options.anonymize, codes, tallies, missing, created)
+
+
+def _missing_row(missing: Missing, anonymous: bool, texts: Texts) -> MissingRow:
+    """Where it belongs, and why it is not there."""
+    series, instance, what = missing.series, missing.instance, missing.not_shown
+    parts = [texts.unreadable if series is NO_SERIES else series_title(series, texts)]
+    if instance.instance_number is not None:
+        parts.append(texts.instance.format(instance.instance_number))
+    if what.frame_number is not None:
+        parts.append(texts.frame_alone.format(what.frame_number))
+    return MissingRow(" · ".join(parts), what.reason, "" if anonymous else what.detail)

@@ -1,0 +1,229 @@
+"""Every word that Ponte itself puts into a PDF, in Portuguese and in English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Language = Literal["pt-BR", "en"]
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """One language. Fields with `{}` are filled by `str.format`."""
+
+    date_format: str
+    decimal_point: str
+    title: str
+    anonymous: str
+    burned_in: str
+    patient: str
+    patient_id: str
+    birth_date: str
+    sex: str
+    sexes: Mapping[str, str]
+    study: str
+    study_date: str
+    accession: str
+    institution: str
+    referring: str
+    study_uid: str
+    exam_id: str
+    authorisation: str
+    procedure: str
+    series_heading: str
+    series: str
+    series_without_number: str
+    unreadable: str
+    number_column: str
+    modality_column: str
+    description_column: str
+    instances_column: str
+    shown_column: str
+    not_shown_column: str
+    total: str
+    not_shown_heading: str
+    and_more: str
+    instance: str
+    frame: str
+    frame_alone: str
+    window: str
+    position: str
+    page: str
+    generated: str
+    limit: str
+    substituted: str
+    continued: str
+    notice_title: str
+    notice_body: str
+    reason_label: str
+    reasons: Mapping[str, str]
+    other_reason: str
+    notes: Mapping[str, str]
+
+    def date(self, value: str) -> str:
+        """A DICOM date (PS3.5 6.2, DA) as people here write it; anything else as it stands."""
+        digits = value.replace(".", "")
+        if len(digits) != 8 or not digits.isdecimal():
+            return value
+        try:
+            moment = datetime.strptime(digits + "+0000", "%Y%m%d%z")
+        except ValueError:
+            return value
+        return moment.strftime(self.date_format)
+
+    def time(self, value: str) -> str:
+        """A DICOM time (PS3.5 6.2, TM) to the minute; anything else as it stands."""
+        digits = value.replace(":", "")
+        return f"{digits[:2]}:{digits[2:4]}" if digits[:4].isdecimal() and len(digits) >= 4 else value
+
+    def moment(self, value: datetime) -> str:
+        """An aware moment to the minute with its offset from UTC."""
+        zone = value.strftime("%z")
+        return f"{value.strftime(self.date_format)} {value:%H:%M} (UTC{zone[:3]}:{zone[3:5]})"
+
+    def number(self, value: float) -> str:
+        """A number with at most two decimals and none that say nothing."""
+        return f"{value:.2f}".rstrip("0").rstrip(".").replace(".", self.decimal_point)
+
+    def reason(self, code: str) -> str:
+        """A reason code in words."""
+        return self.reasons.get(code, self.other_reason)
+
+
+_PORTUGUESE = Texts(
+    date_format="%d/%m/%Y",
+    decimal_point=",",
+    title="Imagens do estudo",
+    anonymous="Estudo anonimizado: sem dados do paciente",
+    burned_in="Textos gravados dentro das próprias imagens não são removidos.",
+    patient="Paciente",
+    patient_id="ID do paciente",
+    birth_date="Data de nascimento",
+    sex="Sexo",
+    sexes={"F": "Feminino", "M": "Masculino", "O": "Outro"},
+    study="Estudo",
+    study_date="Data do estudo",
+    accession="Número de acesso",
+    institution="Instituição",
+    referring="Médico solicitante",
+    study_uid="UID do estudo",
+    exam_id="Código do exame",
+    authorisation="Código de autorização",
+    procedure="Código do procedimento",
+    series_heading="Séries",
+    series="Série {}",
+    series_without_number="Série sem número",
+    unreadable="Ilegível",
+    number_column="Nº",
+    modality_column="Mod.",
+    description_column="Descrição",
+    instances_column="Instâncias",
+    shown_column="Imagens",
+    not_shown_column="Não exibidas",
+    total="Total",
+    not_shown_heading="O que não pôde ser exibido",
+    and_more="e mais {}",
+    instance="Instância {}",
+    frame="Quadro {} de {}",
+    frame_alone="quadro {}",
+    window="Janela C {} L {}",
+    position="Posição {} mm",
+    page="Página {} de {}",
+    generated="Gerado em {} por {}",
+    limit="Não é dispositivo médico. As imagens deste documento não se destinam a diagnóstico.",
+    substituted="O sinal {} está no lugar de caracteres que a fonte deste documento não tem.",
+    continued="Imagens do estudo (continuação)",
+    notice_title="Esta imagem não pôde ser exibida",
+    notice_body="Consulte-a no sistema de origem.",
+    reason_label="Motivo",
+    reasons={
+        "CANNOT_DECODE": "A imagem está danificada ou foi escrita fora do padrão.",
+        "UNSUPPORTED_SYNTAX": "A imagem usa uma compressão que este sistema não lê.",
+        "NOT_AN_IMAGE": "O objeto não é uma imagem.",
+        "NO_PIXEL_DATA": "O objeto deveria ser uma imagem, mas chegou sem os pixels.",
+        "PIXEL_LENGTH": "Faltam pixels: a imagem chegou incompleta.",
+        "PIXEL_HEADER_MISMATCH": "O cabeçalho da imagem contradiz os pixels.",
+        "PIXEL_BUDGET": "A imagem é maior do que o limite deste sistema.",
+        "INFLATE_LIMIT": "A imagem é maior do que o limite deste sistema.",
+        "MEMORY": "A imagem precisa de mais memória do que este sistema tem.",
+        "TIME": "O tempo para processar a imagem acabou.",
+        "NOT_DICOM": "O arquivo não é DICOM.",
+        "TRUNCATED": "O arquivo chegou incompleto.",
+        "EMPTY": "O arquivo está vazio.",
+    },
+    other_reason="O arquivo está danificado ou foi escrito fora do padrão.",
+    notes={
+        "window from the data": "janela calculada dos dados",
+        "window of the image unusable": "janela da imagem inutilizável",
+    },
+)
+
+_ENGLISH = Texts(
+    date_format="%Y-%m-%d",
+    decimal_point=".",
+    title="Study images",
+    anonymous="Anonymised study: no patient data",
+    burned_in="Text burned into the images themselves is not removed.",
+    patient="Patient",
+    patient_id="Patient ID",
+    birth_date="Birth date",
+    sex="Sex",
+    sexes={"F": "Female", "M": "Male", "O": "Other"},
+    study="Study",
+    study_date="Study date",
+    accession="Accession number",
+    institution="Institution",
+    referring="Referring physician",
+    study_uid="Study UID",
+    exam_id="Exam code",
+    authorisation="Authorisation code",
+    procedure="Procedure code",
+    series_heading="Series",
+    series="Series {}",
+    series_without_number="Series without a number",
+    unreadable="Unreadable",
+    number_column="No.",
+    modality_column="Mod.",
+    description_column="Description",
+    instances_column="Instances",
+    shown_column="Images",
+    not_shown_column="Not shown",
+    total="Total",
+    not_shown_heading="What could not be shown",
+    and_more="and {} more",
+    instance="Instance {}",
+    frame="Frame {} of {}",
+    frame_alone="frame {}",
+    window="Window C {} W {}",
+    position="Position {} mm",
+    page="Page {} of {}",
+    generated="Made {} by {}",
+    limit="Not a medical device. The images in this document are not for diagnosis.",
+    substituted="The sign {} stands for characters that this document's font does not have.",
+    continued="Study images (continued)",
+    notice_title="This image could not be shown",
+    notice_body="Look it up in the system that it came from.",
+    reason_label="Reason",
+    reasons={
+        "CANNOT_DECODE": "The image is damaged or was written against the standard.",
+        "UNSUPPORTED_SYNTAX": "The image is compressed in a way that this system does not read.",
+        "NOT_AN_IMAGE": "The object is not an image.",
+        "NO_PIXEL_DATA": "The object should be an image, but came without its pixels.",
+        "PIXEL_LENGTH": "Pixels are missing: the image came incomplete.",
+        "PIXEL_HEADER_MISMATCH": "The image's header contradicts its pixels.",
+        "PIXEL_BUDGET": "The image is larger than this system's limit.",
+        "INFLATE_LIMIT": "The image is larger than this system's limit.",
+        "MEMORY": "The image needs more memory than this system has.",
+        "TIME": "The time for processing the image ran out.",
+        "NOT_DICOM": "The file is not DICOM.",
+        "TRUNCATED": "The file came incomplete.",
+        "EMPTY": "The file is empty.",
+    },
+    other_reason="The file is damaged or was written against the standard.",
+    notes={},
+)
+
+TEXTS: Mapping[Language, Texts] = {"pt-BR": _PORTUGUESE, "en": _ENGLISH}

@@ -1,0 +1,158 @@
+"""The faces that the document is set in: how wide a text is, which bytes draw it, which objects hold it.
+
+Helvetica and Helvetica-Bold of the fourteen standard faces (PDF 32000-1, 9.6.2.2) in WinAnsiEncoding: every
+reader has them, and no font file is needed. Widths are those of Adobe's published AFM files, in thousandths
+of the size, from code 32 to 255.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from render.pdf import PdfWriter
+
+SUBSTITUTE = "\u00a4"
+"""Drawn for a character that a face does not have, so that nothing is dropped and nothing is guessed."""
+
+ELLIPSIS = "\u2026"
+_FIRST_CODE = 32
+_ENCODING = "cp1252"  # WinAnsiEncoding, PDF 32000-1, annex D.2
+
+# fmt: off
+_REGULAR = (
+    "278 278 355 556 556 889 667 191 333 333 389 584 278 333 278 278 556 556 556 556 556 556 556 556 "
+    "556 556 278 278 584 584 584 556 1015 667 667 722 722 667 611 778 722 278 500 667 556 833 722 778 "
+    "667 778 722 667 611 722 667 944 667 667 611 278 278 278 469 556 333 556 556 500 556 556 278 556 "
+    "556 222 222 500 222 833 556 556 556 556 333 500 278 556 500 722 500 500 500 334 260 334 584 350 "
+    "556 350 222 556 333 1000 556 556 333 1000 667 333 1000 350 611 350 350 222 222 333 333 350 556 "
+    "1000 333 1000 500 333 944 350 500 667 278 333 556 556 556 556 260 556 333 737 370 556 584 333 737 "
+    "333 400 584 333 333 333 556 537 278 333 333 365 556 834 834 834 611 667 667 667 667 667 667 1000 "
+    "722 667 667 667 667 278 278 278 278 722 722 778 778 778 778 778 584 778 722 722 722 722 667 667 "
+    "611 556 556 556 556 556 556 889 500 556 556 556 556 278 278 278 278 556 556 556 556 556 556 556 "
+    "584 611 556 556 556 556 500 556 500 "
+)
+_BOLD = (
+    "278 333 474 556 556 889 722 238 333 333 389 584 278 333 278 278 556 556 556 556 556 556 556 556 "
+    "556 556 333 333 584 584 584 611 975 722 722 722 722 667 611 778 722 278 556 722 611 833 722 778 "
+    "667 778 722 667 611 722 667 944 667 667 611 333 278 333 584 556 333 556 611 556 611 556 333 611 "
+    "611 278 278 556 278 889 611 611 611 611 389 556 333 611 556 778 556 556 500 389 280 389 584 350 "
+    "556 350 278 556 500 1000 556 556 333 1000 667 333 1000 350 611 350 350 278 278 500 500 350 556 "
+    "1000 333 1000 556 333 944 350 500 667 278 333 556 556 556 556 280 556 333 737 370 556 584 333 737 "
+    "333 400 584 333 333 333 611 556 278 333 333 365 556 834 834 834 611 722 722 722 722 722 722 1000 "
+    "722 667 667 667 667 278 278 278 278 722 722 778 778 778 778 778 584 778 722 722 722 722 667 667 "
+    "611 556 556 556 556 556 556 889 556 556 556 556 556 278 278 278 278 611 611 611 611 611 611 611 "
+    "584 611 611 611 611 611 556 611 556 "
+)
+# fmt: on
+
+
+def _encode_character(character: str) -> bytes:
+    """One WinAnsi byte; the substitute's where the face has no such character."""
+    if character.isspace():
+        return b" "
+    if unicodedata.category(character) == "Cc":
+        return SUBSTITUTE.encode(_ENCODING)
+    try:
+        return character.encode(_ENCODING)
+    except UnicodeEncodeError:
+        return SUBSTITUTE.encode(_ENCODING)
+
+
+@lru_cache(maxsize=4096)
+def _encode(text: str) -> bytes:
+    """`text` as WinAnsi bytes, one a character of its composed form."""
+    composed = unicodedata.normalize("NFC", text)
+    if composed.isascii() and composed.isprintable():
+        return composed.encode("ascii")
+    return b"".join(map(_encode_character, composed))
+
+
+@dataclass(frozen=True, slots=True)
+class Typeface:
+    """One face. `resource` is its name in the content streams."""
+
+    resource: str
+    base_font: str
+    widths: tuple[int, ...] = field(repr=False)
+
+    def encode(self, text: str) -> bytes:
+        """The bytes that draw `text`: one for each character, a visible substitute where there is none."""
+        return _encode(text)
+
+    def width(self, text: str, size: float) -> float:
+        """How far `text` reaches, in points, set at `size` points."""
+        widths = self.widths
+        return sum([widths[code - _FIRST_CODE] for code in _encode(text)]) * size / 1000
+
+    def missing(self, text: str) -> frozenset[str]:
+        """The characters of `text` that are drawn as the substitute."""
+        if text.isascii() and text.isprintable():
+            return frozenset()
+        composed = unicodedata.normalize("NFC", text)
+        mark = SUBSTITUTE.encode(_ENCODING)
+        return frozenset(c for c in composed if c != SUBSTITUTE and _encode_character(c) == mark)
+
+    def clip(self, text: str, size: float, room: float) -> str:
+        """`text`, or as much of its beginning as fits into `room` points with an ellipsis after it."""
+        if self.width(text, size) <= room:
+            return text
+        low, high = 0, len(text)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.width(text[:middle].rstrip() + ELLIPSIS, size) <= room:
+                low = middle
+            else:
+                high = middle - 1
+        return text[:low].rstrip() + ELLIPSIS
+
+    def wrap(self, text: str, size: float, room: float, max_lines: int) -> list[str]:
+        """`text` in at most `max_lines` lines of `room` points; the last is clipped where more is left."""
+        words, lines = text.split(), list[str]()
+        while words and len(lines) < max_lines - 1:
+            count = self._words_that_fit(words, size, room)
+            if count == 0:
+                broken = self._characters_that_fit(words[0], size, room)
+                lines.append(words[0][:broken])
+                words[0] = words[0][broken:]
+            else:
+                lines.append(" ".join(words[:count]))
+                del words[:count]
+        if words:
+            lines.append(self.clip(" ".join(words), size, room))
+        return lines
+
+    def _words_that_fit(self, words: list[str], size: float, room: float) -> int:
+        """How many of the first words make a line."""
+        used = 0.0
+        for count, word in enumerate(words):
+            used += self.width(word if count == 0 else " " + word, size)
+            if used > room:
+                return count
+        return len(words)
+
+    def _characters_that_fit(self, word: str, size: float, room: float) -> int:
+        """How many characters of a word longer than a line make one; at least one."""
+        count = 1
+        while count < len(word) and self.width(word[: count + 1], size) <= room:
+            count += 1
+        return count
+
+    def objects(self, writer: PdfWriter) -> int:
+        """Write the objects of this face and return the number of its font dictionary."""
+        return writer.add_object(
+            b"<< /Type /Font /Subtype /Type1 /BaseFont /%b /Encoding /WinAnsiEncoding >>"
+            % self.base_font.encode("ascii")
+        )
+
+
+def _widths(table: str) -> tuple[int, ...]:
+    return tuple(map(int, table.split()))
+
+
+REGULAR = Typeface("F1", "Helvetica", _widths(_REGULAR))
+BOLD = Typeface("F2", "Helvetica-Bold", _widths(_BOLD))
+FACES = (REGULAR, BOLD)
