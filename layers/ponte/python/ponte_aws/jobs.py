@@ -1,0 +1,388 @@
+"""The job row: the one truth on a job.
+
+Every change of state is a conditional write, so that a message delivered twice, a worker that outlived its
+lease or a late answer can never take a job back or finish it twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from ponte.errors import PermanentError, TransientError
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.service_resource import Table
+
+Item = Mapping[str, Any]
+
+
+class State(StrEnum):
+    """Where a job is."""
+
+    ACCEPTED = "accepted"
+    FETCHING = "fetching"
+    RENDERING = "rendering"
+    STORING = "storing"
+    DELIVERING = "delivering"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+FINAL = frozenset({State.DELIVERED, State.FAILED, State.EXPIRED, State.CANCELLED})
+WORKING = frozenset({State.ACCEPTED, State.FETCHING, State.RENDERING, State.STORING})
+_BEFORE: Mapping[State, Collection[State]] = {
+    State.FETCHING: WORKING,
+    State.RENDERING: {State.FETCHING},
+    State.STORING: {State.RENDERING},
+    State.DELIVERING: {State.STORING},
+    State.DELIVERED: {State.STORING, State.DELIVERING},
+    State.FAILED: {*WORKING, State.DELIVERING},
+    State.EXPIRED: {*WORKING, State.DELIVERING},
+    State.CANCELLED: {*WORKING, State.DELIVERING},
+}
+NOT_SHOWN_KEPT = 200
+
+
+class JobNotFound(PermanentError):
+    """No row has this id: it never existed, or its time is over."""
+
+    default_code = "JOB_NOT_FOUND"
+
+
+class JobMoved(PermanentError):
+    """The job is not in a state from which this change is allowed: somebody else took it further."""
+
+    default_code = "JOB_MOVED"
+
+
+class JobBusy(TransientError):
+    """Another worker holds the job."""
+
+    default_code = "JOB_BUSY"
+
+
+class IdempotencyConflict(PermanentError):
+    """The Idempotency-Key was used before, for another request."""
+
+    default_code = "IDEMPOTENCY_CONFLICT"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderRequest:
+    """What the caller asked for. His secrets are not here: see `Job.secrets`."""
+
+    exam_id: int
+    study_instance_uid: str
+    anonymize: bool = False
+    cover_page: bool = True
+    max_workers: int = 4
+    url_callback: str | None = None
+    cod_autorizacao: str | int | None = None
+    cod_faturamento: str | int | None = None
+    cod_procedimento: str | int | None = None
+
+    def digest(self) -> str:
+        """Digest that is equal for equal requests."""
+        values = [getattr(self, name) for name in self.__slots__]
+        return hashlib.sha256(repr(values).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Pdf:
+    """The finished document in the PDF bucket."""
+
+    key: str
+    size_bytes: int
+    sha256: str
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job, or the delivery of its result, failed."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as its row has it."""
+
+    job_id: str
+    state: State
+    request: RenderRequest
+    created_at: str
+    updated_at: str
+    expires_at: int
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    progress: Mapping[str, int] = field(default_factory=dict)
+    pdf: Pdf | None = None
+    not_shown: tuple[Mapping[str, Any], ...] = ()
+    error: Failure | None = None
+    callback: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def partial(self) -> bool:
+        """True when something of the study could not be shown."""
+        return bool(self.not_shown)
+
+    @classmethod
+    def from_item(cls, item: Item) -> Job:
+        """Read a row."""
+        request = RenderRequest(**{k: _plain(v) for k, v in item["request"].items()})
+        pdf, error = item.get("pdf"), item.get("error")
+        return cls(
+            job_id=item["job_id"],
+            state=State(item["state"]),
+            request=request,
+            created_at=item["created_at"],
+            updated_at=item["updated_at"],
+            expires_at=int(item["expires_at"]),
+            secrets={k: bytes(v) for k, v in item.get("secrets", {}).items()},
+            progress={k: int(v) for k, v in item.get("progress", {}).items()},
+            pdf=Pdf(**{k: _plain(v) for k, v in pdf.items()}) if pdf else None,
+            not_shown=tuple({k: _plain(v) for k, v in row.items()} for row in item.get("not_shown", ())),
+            error=Failure(**error) if error else None,
+            callback={k: _plain(v) for k, v in item.get("callback", {}).items()},
+        )
+
+
+def _plain(value: Any) -> Any:
+    """DynamoDB's Decimal as an int; all else as it is."""
+    return int(value) if hasattr(value, "as_tuple") else value
+
+
+def _stored(value: Any) -> Any:
+    """A value as DynamoDB takes it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return [_stored(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def new_job_id() -> str:
+    """An id that cannot be guessed, and says nothing of the patient."""
+    return str(uuid.uuid4())
+
+
+def now() -> str:
+    """The time as a row has it: ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Announce = Callable[[str, State, str], None]
+
+
+class Jobs:
+    """The jobs table. `announce(job_id, state, at)` is told of every change, after it is durable."""
+
+    def __init__(self, table: Table, announce: Announce | None = None) -> None:
+        self._table = table
+        self._announce = announce or (lambda _job_id, _state, _at: None)
+
+    def create(
+        self,
+        request: RenderRequest,
+        *,
+        job_id: str,
+        secrets: Mapping[str, bytes],
+        retention_days: int,
+        idempotency_key: str | None = None,
+    ) -> tuple[Job, bool]:
+        """Write a new row; answer the job, and whether it is new.
+
+        With an Idempotency-Key that was used before, the job of that time is answered; raises
+        `IdempotencyConflict` when the request was another one then.
+        """
+        at = now()
+        item: dict[str, Any] = {
+            "job_id": job_id,
+            "state": State.ACCEPTED.value,
+            "request": {name: getattr(request, name) for name in request.__slots__},
+            "created_at": at,
+            "updated_at": at,
+            "expires_at": int(time.time()) + retention_days * 86_400,
+            "history": [{"state": State.ACCEPTED.value, "at": at}],
+        }
+        if secrets:
+            item["secrets"] = dict(secrets)
+        if idempotency_key is None:
+            self._table.put_item(Item=item, ConditionExpression="attribute_not_exists(job_id)")
+        elif earlier := self._claim(idempotency_key, request.digest(), item):
+            return earlier, False
+        self._announce(job_id, State.ACCEPTED, at)
+        return Job.from_item(item), True
+
+    def _claim(self, idempotency_key: str, request_digest: str, item: dict[str, Any]) -> Job | None:
+        """Write the row and the key's own row together; answer the earlier job when the key is taken."""
+        key = "idempotency#" + hashlib.sha256(idempotency_key.encode()).hexdigest()
+        claim = {
+            "job_id": key,
+            "claimed_job_id": item["job_id"],
+            "request_digest": request_digest,
+            "expires_at": item["expires_at"],
+        }
+        puts = [
+            {
+                "Put": {
+                    "TableName": self._table.name,
+                    "Item": row,
+                    "ConditionExpression": "attribute_not_exists(job_id)",
+                }
+            }
+            for row in (claim, item)
+        ]
+        try:
+            self._table.meta.client.transact_write_items(TransactItems=puts)  # type: ignore[arg-type]
+        except ClientError as error:
+            if _code(error) != "TransactionCanceledException":
+                raise
+        else:
+            return None
+        earlier = self._table.get_item(Key={"job_id": key}, ConsistentRead=True).get("Item")
+        if earlier is None:
+            raise JobBusy("the Idempotency-Key is being claimed by another request")
+        if earlier["request_digest"] != request_digest:
+            raise IdempotencyConflict("Idempotency-Key was used before for a different request")
+        return self.get(str(earlier["claimed_job_id"]))
+
+    def get(self, job_id: str) -> Job:
+        """Read the row as it is now. Raises `JobNotFound`."""
+        item = self._table.get_item(Key={"job_id": job_id}, ConsistentRead=True).get("Item")
+        if item is None or "state" not in item:
+            raise JobNotFound("there is no such job")
+        return Job.from_item(item)
+
+    def begin(self, job_id: str, *, run: str, lease_seconds: int) -> Job:
+        """Take the job for one run of a worker, for as long as the lease.
+
+        Raises `JobBusy` while another run holds it, `JobMoved` when it is past working on, `JobNotFound`.
+        """
+        moment = int(time.time())
+        try:
+            return self._move(
+                job_id,
+                State.FETCHING,
+                condition="(attribute_not_exists(lease_until) OR lease_until < :now OR lease_run = :run)",
+                values={":now": moment, ":run": run, ":until": moment + lease_seconds},
+                sets="lease_run = :run, lease_until = :until",
+            )
+        except JobMoved:
+            if self.get(job_id).state in WORKING:
+                raise JobBusy("another worker holds the job") from None
+            raise
+
+    def advance(self, job_id: str, state: State, *, run: str, **attributes: Any) -> Job:
+        """Take a job of ours to its next state. Raises `JobMoved` when it is no longer ours."""
+        return self._move(
+            job_id,
+            state,
+            condition="lease_run = :run",
+            values={":run": run},
+            attributes=attributes,
+            removes=("lease_until", "lease_run") if state not in WORKING else (),
+        )
+
+    def finish(self, job_id: str, state: State, *, keep_secrets: bool = False, **attributes: Any) -> Job:
+        """Take a job to a final state, whoever holds it. Raises `JobMoved` when it already is in one."""
+        removes = ("lease_until", "lease_run") if keep_secrets else ("lease_until", "lease_run", "secrets")
+        return self._move(job_id, state, attributes=attributes, removes=removes)
+
+    def release(self, job_id: str, *, run: str) -> None:
+        """Give the job back for another run: after a failure that a retry may mend."""
+        self._update_ours(job_id, run, "REMOVE lease_until, lease_run", {})
+
+    def record_progress(self, job_id: str, *, run: str, **counts: int) -> None:
+        """Write how far the work is. Raises `JobMoved` when the job is no longer ours."""
+        self._update_ours(job_id, run, "SET progress = :progress", {":progress": counts})
+
+    def record_callback(self, job_id: str, outcome: Mapping[str, Any], *, final: bool) -> None:
+        """Write how the last attempt at the callback went; after the final one the secrets are deleted."""
+        self._table.update_item(
+            Key={"job_id": job_id},
+            UpdateExpression="SET callback = :callback" + (" REMOVE secrets" if final else ""),
+            ConditionExpression="attribute_exists(job_id)",
+            ExpressionAttributeValues={":callback": {k: v for k, v in outcome.items() if v is not None}},
+        )
+
+    def _update_ours(self, job_id: str, run: str, expression: str, values: dict[str, Any]) -> None:
+        try:
+            self._table.update_item(
+                Key={"job_id": job_id},
+                UpdateExpression=expression,
+                ConditionExpression="lease_run = :run",
+                ExpressionAttributeValues={":run": run, **values},
+            )
+        except ClientError as error:
+            raise _moved(error) from error
+
+    def _move(
+        self,
+        job_id: str,
+        state: State,
+        *,
+        condition: str = "",
+        values: Mapping[str, Any] | None = None,
+        sets: str = "",
+        attributes: Mapping[str, Any] | None = None,
+        removes: Collection[str] = (),
+    ) -> Job:
+        at = now()
+        before = sorted(_BEFORE[state])
+        names = {"#state": "state", "#error": "error"} | {f"#a{i}": k for i, k in enumerate(attributes or {})}
+        all_values = {
+            ":state": state.value,
+            ":at": at,
+            ":entry": [{"state": state.value, "at": at}],
+            ":none": [],
+            **{f":s{i}": s.value for i, s in enumerate(before)},
+            **{f":a{i}": _stored(v) for i, v in enumerate((attributes or {}).values())},
+            **(values or {}),
+        }
+        parts = [
+            "#state = :state",
+            "updated_at = :at",
+            "history = list_append(if_not_exists(history, :none), :entry)",
+            *([sets] if sets else []),
+            *(f"#a{i} = :a{i}" for i in range(len(attributes or {}))),
+        ]
+        # A run that begins again leaves the reason of the run before behind.
+        gone = [*removes, *(["#error"] if "error" not in (attributes or {}) else [])]
+        if "#error" not in gone:
+            names.pop("#error")
+        where = f"#state IN ({', '.join(f':s{i}' for i in range(len(before)))})"
+        try:
+            answer = self._table.update_item(
+                Key={"job_id": job_id},
+                UpdateExpression=f"SET {', '.join(parts)}" + (f" REMOVE {', '.join(gone)}" if gone else ""),
+                ConditionExpression=where + (f" AND {condition}" if condition else ""),
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=all_values,
+                ReturnValues="ALL_NEW",
+            )
+        except ClientError as error:
+            raise _moved(error) from error
+        self._announce(job_id, state, at)
+        return Job.from_item(answer["Attributes"])
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")
+
+
+def _moved(error: ClientError) -> Exception:
+    """`JobMoved` for a condition that did not hold; the error itself otherwise."""
+    if _code(error) == "ConditionalCheckFailedException":
+        return JobMoved("the job is no longer in a state for this change")
+    return error

@@ -1,0 +1,32 @@
+"""The caller's secrets, encrypted by KMS with the job id as context: useless on any other row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types_boto3_kms import KMSClient
+
+MAX_SECRET_BYTES = 4096  # what KMS encrypts directly
+
+
+def seal(kms: KMSClient, key_id: str, job_id: str, secrets: Mapping[str, str | None]) -> dict[str, bytes]:
+    """Encrypt each secret that is there. Raises botocore's errors: never a secret in clear instead."""
+    return {
+        name: kms.encrypt(KeyId=key_id, Plaintext=value.encode(), EncryptionContext={"job_id": job_id})[
+            "CiphertextBlob"
+        ]
+        for name, value in secrets.items()
+        if value is not None
+    }
+
+
+def unseal(kms: KMSClient, key_id: str, job_id: str, sealed: Mapping[str, bytes]) -> dict[str, str]:
+    """Decrypt what `seal` encrypted for this very job."""
+    return {
+        name: kms.decrypt(KeyId=key_id, CiphertextBlob=value, EncryptionContext={"job_id": job_id})[
+            "Plaintext"
+        ].decode()
+        for name, value in sealed.items()
+    }

@@ -1,0 +1,86 @@
+"""AWS in process, with the resources that the functions are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from callback.settings import callback_settings, report_settings
+from ponte_aws import clients
+from ponte_aws.jobs import Jobs
+from render.settings import api_settings, worker_settings
+
+CACHED = (
+    clients.jobs_table, clients.sqs, clients.s3, clients.kms, clients.secrets_manager,
+    api_settings, worker_settings, callback_settings, report_settings,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Aws:
+    """Names of what is there, and short ways to look into it."""
+
+    table: Any
+    render_queue_url: str
+    callback_queue_url: str
+    report_queue_url: str
+    bucket: str
+
+    @property
+    def jobs(self) -> Jobs:
+        return Jobs(self.table)
+
+    def messages(self, queue_url: str) -> list[str]:
+        answer = clients.sqs().receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)
+        return [message["Body"] for message in answer.get("Messages", [])]
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        _forget()
+        made = _make(monkeypatch)
+        yield made
+    _forget()
+
+
+def _forget() -> None:
+    for cached in CACHED:
+        cached.cache_clear()
+
+
+def _make(monkeypatch: pytest.MonkeyPatch) -> Aws:
+    table = boto3.resource("dynamodb").create_table(
+        TableName="jobs",
+        KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "job_id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    sqs = boto3.client("sqs")
+    urls = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("render", "callback", "report")}
+    boto3.client("s3").create_bucket(Bucket="pdfs")
+    key_id = boto3.client("kms").create_key()["KeyMetadata"]["KeyId"]
+    environment = {
+        "STAGE": "local",
+        "JOBS_TABLE": "jobs",
+        "PDF_BUCKET": "pdfs",
+        "RENDER_QUEUE_URL": urls["render"],
+        "CALLBACK_QUEUE_URL": urls["callback"],
+        "REPORT_QUEUE_URL": urls["report"],
+        "SECRETS_KEY_ID": key_id,
+        "SYNC_WAIT_SECONDS": "0.2",
+        "RETRY_BASE_SECONDS": "0",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return Aws(table, urls["render"], urls["callback"], urls["report"], "pdfs")
