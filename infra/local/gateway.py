@@ -201,7 +201,7 @@ class _GatewayHandler(Handler):
             logger.warning("%s", error.detail)
             status = 503
         except FunctionFailedError as error:
-            logger.error("%s", error.detail)  # noqa: TRY400  # the function's own log has its traceback
+            logger.error("%s", error.detail)  # the function's own log has its traceback
             status = 502
         return Answer(status, JSON, json.dumps({"message": ERRORS[status]}).encode())
 

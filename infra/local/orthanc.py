@@ -85,6 +85,10 @@ class Orthanc:
             return None
         return {"type": "basic", "username": self.username, "password": self.password}
 
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.running
+
     def start(self) -> None:
         """Start it and wait until it answers; raises `LocalStackError` with the end of its log."""
         executable, dicomweb = program(), plugin()

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra.configuration import Configuration
 from infra.local.interrupts import held
 from infra.local.process import Child
 
@@ -25,16 +26,6 @@ INPUTS = (
     "layers/runtime",
     "layers/imaging",
 )
-STRUCTURAL = (
-    "ALLOWED_CLIENT_IPS",
-    "CREATE_LOG_URL",
-    "DEFAULT_MAX_WORKERS",
-    "LOG_LEVEL",
-    "MAX_ALLOWED_WORKERS",
-    "PDF_LANGUAGE",
-    "TZ",
-)
-"""Variables that may decide what is in the template, and so are part of the synthesis."""
 AT_DEPLOY = {
     "DICOM_WADO_URL": "http://127.0.0.1:8042/dicom-web",
     "DICOM_AUTH_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:ponte-local-AAAAAA",
@@ -48,7 +39,8 @@ def synthesise(log_folder: Path, *, environment: Mapping[str, str] = os.environ)
 
     Raises `LocalStackError` with what the CDK app said.
     """
-    settings = {name: environment[name] for name in STRUCTURAL if environment.get(name)}
+    names = {name.upper() for name in Configuration.model_fields} - AT_DEPLOY.keys() - {"STAGE"}
+    settings = {name: environment[name] for name in sorted(names) if environment.get(name)}
     ASSEMBLY.mkdir(exist_ok=True)
     with _alone(ASSEMBLY / ".lock"):
         stamp = ASSEMBLY / ".digest"
@@ -83,7 +75,7 @@ def _input_files() -> Iterator[Path]:
 
 
 def _run(log: Path, environment: Mapping[str, str], settings: Mapping[str, str]) -> None:
-    known = set(STRUCTURAL) | set(AT_DEPLOY)
+    known = {name.upper() for name in Configuration.model_fields}
     kept = {name: value for name, value in environment.items() if name not in known}
     command = [sys.executable, "-m", "infra.app", "--stage", "local", "--output", str(ASSEMBLY)]
     with held():
