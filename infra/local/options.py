@@ -19,6 +19,7 @@ class StackOptions:
     """Where the API listens, where studies come from, and what the deployed functions are told.
 
     `port` 0 is any free one. `dicom_wado_url` empty: an Orthanc of the stack's own where one is installed.
+    With `receiver` the stack has a callback receiver, whose origin is among the allowed ones.
     `endpoint_url` empty: an emulator of the stack's own. `environment` is what the synthesis sees.
     """
 
@@ -28,6 +29,7 @@ class StackOptions:
     dicom_credentials: Mapping[str, str] | None = None
     callback_origins: tuple[str, ...] = ()
     orthanc: OrthancChoice = "auto"
+    receiver: bool = False
     endpoint_url: str = ""
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 

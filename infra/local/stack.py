@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from infra.local import orthanc
+from infra.local import demo_study, orthanc
 from infra.local.aws import Aws
 from infra.local.deploy import deploy
 from infra.local.emulator import Emulator
@@ -20,6 +20,7 @@ from infra.local.gateway import FunctionBackend, Gateway
 from infra.local.interrupts import held
 from infra.local.options import StackOptions
 from infra.local.orthanc import Orthanc
+from infra.local.receiver import Receiver
 from infra.local.synth import synthesise
 
 Say = Callable[[str], None]
@@ -36,6 +37,7 @@ class LocalStack:
         self._aws: Aws | None = None
         self._emulator: Emulator | None = None
         self._folder: OwnedFolder | None = None
+        self._receiver: Receiver | None = None
         self.orthanc: Orthanc | None = None
         self.outputs: dict[str, str] = {}
         self.dicom_wado_url = options.dicom_wado_url
@@ -57,6 +59,10 @@ class LocalStack:
     @property
     def aws(self) -> Aws:
         return _started(self._aws)
+
+    @property
+    def receiver(self) -> Receiver:
+        return _started(self._receiver)
 
     @property
     def api_url(self) -> str:
@@ -94,6 +100,15 @@ class LocalStack:
         with held():
             self._exits.close()
 
+    def load_demo_study(self) -> str:
+        """Put the demo study where our own source has it, and return its UID; "" for a source elsewhere."""
+        if not self.has_own_source:
+            return ""
+        files = demo_study.write(self.study_folder)
+        if self.orthanc is not None:
+            self.orthanc.upload_files(files)
+        return str(demo_study.STUDY_INSTANCE_UID)
+
     def _reserve(self) -> None:
         """The port first: it is what most often cannot be had, and the answer costs nothing."""
         with held():
@@ -101,6 +116,9 @@ class LocalStack:
             self._exits.callback(self._gateway.stop)
             self._folder = OwnedFolder()
             self._exits.callback(self._folder.remove)
+            if self.options.receiver:
+                self._receiver = Receiver(self.folder / "callbacks")
+                self._exits.enter_context(self._receiver)
 
     def _start_emulator(self) -> None:
         if self.options.endpoint_url:
@@ -131,11 +149,11 @@ class LocalStack:
         self._say("synthesising the template, where it changed")
         assembly = synthesise(self.folder, environment=self.options.environment)
         self._say("deploying it")
-        origins = ",".join(self.options.callback_origins)
+        own = (self.receiver.origin,) if self._receiver else ()
         environment = {
             "DICOM_WADO_URL": self.dicom_wado_url,
             "DICOM_AUTH_SECRET_ARN": self._store_credentials(),
-            "CALLBACK_ALLOW_ORIGINS": origins,
+            "CALLBACK_ALLOW_ORIGINS": ",".join(own + self.options.callback_origins),
         }
         return deploy(assembly, self.aws, environment=environment)
 

@@ -8,7 +8,6 @@ import os
 import sys
 import time
 
-from infra.local import demo_study
 from infra.local.errors import LocalStackError
 from infra.local.interrupts import Interrupted, Interrupts
 from infra.local.options import StackOptions
@@ -24,23 +23,13 @@ def run(options: StackOptions, folder: StateFolder) -> None:
     Raises `LocalStackError` then, or when it cannot start; `Interrupted` when asked to stop.
     """
     with folder.owned(), LocalStack(options, say=_say) as stack:
-        study = load_demo_study(stack)
+        _say("loading the demo study")
+        study = stack.load_demo_study()
         folder.write(describe(stack, study, folder))
         _say(f"up: {stack.api_url}")
         while not stack.broken:
             time.sleep(WATCH_S)
         raise LocalStackError(stack.broken)
-
-
-def load_demo_study(stack: LocalStack) -> str:
-    """Put the demo study where the stack's own source has it, and return its UID; "" for a source elsewhere."""
-    if not stack.has_own_source:
-        return ""
-    _say("loading the demo study")
-    files = demo_study.write(stack.study_folder)
-    if stack.orthanc is not None:
-        stack.orthanc.upload_files(files)
-    return str(demo_study.STUDY_INSTANCE_UID)
 
 
 def describe(stack: LocalStack, study: str, folder: StateFolder) -> StackState:
