@@ -1,0 +1,176 @@
+"""What the operator decides: read once from CDK context and the environment, checked, then frozen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import ip_network
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from infra.layers import Architecture
+
+_SECRET_ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6}")
+_TIME_ZONE = re.compile(r"[A-Za-z]+([/_+-][A-Za-z0-9_+-]+)*")
+
+Stage = Literal["local", "dev", "prod"]
+
+
+class ConfigurationError(ValueError):
+    """The operator's settings do not fit; the text names each variable at fault."""
+
+
+def _listed(value: object) -> object:
+    """A comma-separated text, or a list from `cdk.json`, as a tuple without blanks."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return (
+        tuple(str(p).strip() for p in parts if str(p).strip()) if isinstance(parts, list | tuple) else parts
+    )
+
+
+Listed = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+class Configuration(BaseModel):
+    """Settings of the app. Each field is a context key, and in upper case an environment variable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: Stage = "prod"
+    architecture: Architecture = "arm64"
+
+    dicom_wado_url: str = ""
+    dicom_auth_secret_arn: str = ""
+    dicom_auth_key_arn: str = ""
+    allowed_client_ips: Listed = ()
+    callback_allow_origins: Listed = ()
+    create_log_url: str = ""
+    default_max_workers: int = Field(default=4, ge=1, le=64)
+    max_allowed_workers: int = Field(default=8, ge=1, le=64)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    tz: str = "America/Sao_Paulo"
+    pdf_language: Literal["pt-BR", "en"] = "pt-BR"
+
+    render_concurrency: int = Field(default=4, ge=2, le=1000)
+    worker_memory_mb: int = Field(default=3008, ge=1024, le=10_240)
+    log_retention_days: int = Field(default=90, ge=1)
+    alarm_topic_arn: str = ""
+
+    vpc_id: str = ""
+    subnet_ids: Listed = ()
+    security_group_ids: Listed = ()
+
+    @classmethod
+    def read(cls, context: Callable[[str], object], environment: Mapping[str, str]) -> Self:
+        """Take each field from the context, else from the environment. Raises `ConfigurationError`."""
+        found: dict[str, Any] = {}
+        for name in cls.model_fields:
+            value = context(name)
+            if value is None:
+                value = environment.get(name.upper()) or None
+            if value is not None:
+                found[name] = value
+        try:
+            return cls(**found)
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error)) from None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is for the emulator on one machine."""
+        return self.stage == "local"
+
+    @field_validator("allowed_client_ips")
+    @classmethod
+    def _addresses(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in entries:
+            try:
+                ip_network(entry)
+            except ValueError:
+                raise ValueError(
+                    f"{entry!r} is no address or CIDR (10.1.2.3, 10.1.0.0/16, 2001:db8::/32)"
+                ) from None
+        return entries
+
+    @field_validator("dicom_wado_url", "create_log_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+            raise ValueError("is no http or https URL")
+        if value and "@" in urlsplit(value).netloc:
+            raise ValueError("holds credentials: put them in Secrets Manager (DICOM_AUTH_SECRET_ARN)")
+        return value
+
+    @field_validator("callback_allow_origins")
+    @classmethod
+    def _origins(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in entries:
+            if not _is_origin(entry):
+                raise ValueError(f"{entry!r} is no origin (https://host:port) or CIDR")
+        return entries
+
+    @field_validator("dicom_auth_secret_arn")
+    @classmethod
+    def _secret(cls, value: str) -> str:
+        if value and not _SECRET_ARN.fullmatch(value):
+            raise ValueError("is not the whole ARN of a secret, with the six characters at its end")
+        return value
+
+    @field_validator("tz")
+    @classmethod
+    def _time_zone(cls, value: str) -> str:
+        value = value.removeprefix(":")
+        if not _TIME_ZONE.fullmatch(value):
+            raise ValueError(f"{value!r} is no time zone (America/Sao_Paulo)")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if not self.is_local and not self.allowed_client_ips:
+            raise ValueError(
+                "ALLOWED_CLIENT_IPS is not set: the API would be open to everybody. "
+                "Name the addresses that may call it (ALLOWED_CLIENT_IPS=203.0.113.7,198.51.100.0/24)"
+            )
+        if self.default_max_workers > self.max_allowed_workers:
+            raise ValueError("DEFAULT_MAX_WORKERS is above MAX_ALLOWED_WORKERS")
+        given = [bool(self.vpc_id), bool(self.subnet_ids), bool(self.security_group_ids)]
+        if any(given) and not all(given):
+            raise ValueError("VPC_ID, SUBNET_IDS and SECURITY_GROUP_IDS go together: give all three, or none")
+        return self
+
+
+def _is_origin(entry: str) -> bool:
+    """Whether an entry of CALLBACK_ALLOW_ORIGINS is a CIDR or exactly `scheme://host[:port]`."""
+    try:
+        ip_network(entry)
+    except ValueError:
+        pass
+    else:
+        return True
+    try:
+        parts = urlsplit(entry)
+        port = parts.port
+    except ValueError:
+        return False
+    named = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc
+    return bool(named) and port != 0 and not (parts.path or parts.query or parts.fragment)
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for each variable at fault."""
+    lines = []
+    for fault in error.errors(include_url=False, include_context=False):
+        name = ".".join(str(part) for part in fault["loc"]).upper()
+        text = fault["msg"].removeprefix("Value error, ")
+        lines.append(f"{name}: {text}" if name else text)
+    return "\n".join(lines)

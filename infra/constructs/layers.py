@@ -1,0 +1,53 @@
+"""The Lambda layers as CDK has them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aws_cdk import IgnoreMode
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra import layers
+from infra.constructs.function import RUNTIME
+
+_PONTE: Final = layers.ROOT / "layers" / "ponte"
+_STUB: Final = layers.ROOT / "infra" / "stub"
+
+
+class Layers(Construct):
+    """`ponte` is the folder of this repository, `runtime` and `imaging` are what `make layers` built.
+
+    With `stubs`, the last two are all but empty: the emulator's own environment has the packages. Raises
+    `MissingLayersError` where they are to be real and are not there.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, architecture: layers.Architecture, stubs: bool
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._architecture = architecture
+        self.ponte = self._layer(
+            "Ponte",
+            lambda_.Code.from_asset(
+                str(_PONTE), exclude=["__pycache__", "*.pyc"], ignore_mode=IgnoreMode.GIT
+            ),
+        )
+        self.runtime = self._layer("Runtime", self._third_party("runtime", stubs=stubs))
+        self.imaging = self._layer("Imaging", self._third_party("imaging", stubs=stubs))
+
+    def _layer(self, construct_id: str, code: lambda_.Code) -> lambda_.LayerVersion:
+        return lambda_.LayerVersion(
+            self,
+            construct_id,
+            code=code,
+            compatible_runtimes=[RUNTIME],
+            compatible_architectures=[lambda_.Architecture.custom(self._architecture)],
+        )
+
+    def _third_party(self, name: layers.Name, *, stubs: bool) -> lambda_.Code:
+        if stubs:
+            return lambda_.Code.from_asset(str(_STUB))
+        manifest = layers.built(self._architecture, name)
+        folder = layers.path_of(self._architecture, name)
+        return lambda_.Code.from_asset(str(folder), asset_hash=f"{self._architecture}-{manifest.content}")

@@ -1,0 +1,44 @@
+"""The numbers of a stage: time-outs, attempts, concurrency. What operators choose is in `configuration`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from infra.configuration import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Defaults are those of AWS; the local stack waits longer for an answer and less for a retry."""
+
+    api_timeout_s: int = 29  # the gateway gives up after 30
+    sync_wait_s: int = 25
+    inline_pdf_bytes: int = 4_500_000  # base64 of it fits into the 6 MB that a function may answer
+    worker_timeout_s: int = 900
+    worker_storage_mb: int = 4096
+    callback_timeout_s: int = 900  # a PDF travels at 1 MB/s at worst
+    callback_concurrency: int = 10
+    report_timeout_s: int = 30
+    report_concurrency: int = 2
+    render_attempts: int = 5
+    callback_attempts: int = 10
+    report_attempts: int = 5
+    retry_base_s: int = 30
+    retention_days: int = 7
+
+    @classmethod
+    def of(cls, stage: Stage) -> Self:
+        """The numbers of a stage."""
+        if stage != "local":
+            return cls()
+        return cls(
+            api_timeout_s=300,
+            sync_wait_s=280,
+            inline_pdf_bytes=1_000_000_000,  # no gateway stands between: the answer is always the PDF itself
+            callback_concurrency=2,
+            render_attempts=3,
+            callback_attempts=3,
+            report_attempts=3,
+            retry_base_s=1,
+        )
