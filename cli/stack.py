@@ -68,7 +68,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     folder = StateFolder()
     state, owner = folder.read(), folder.owner()
     if as_json:
-        print_json({"up": state is not None, "starting": owner is not None and state is None} | _public(state))
+        print_json(
+            {"up": state is not None, "starting": owner is not None and state is None} | _public(state)
+        )
     elif state is not None:
         _print_state(state)
     else:
