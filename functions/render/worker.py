@@ -17,7 +17,7 @@ from ponte.errors import PermanentError, PonteError
 from ponte_aws import clients
 from ponte_aws.announce import announcer, count_metric
 from ponte_aws.jobs import NOT_SHOWN_KEPT, WORKING, Failure, Job, JobBusy, JobMoved, Jobs, Pdf, State
-from ponte_aws.queues import Message, RetryLater, handle_batch, send
+from ponte_aws.queues import Message, RetryLater, handle_batch, hide, send
 from render.place import open_source
 from render.settings import WorkerSettings, worker_settings
 from render.study import Progress, RenderOptions, RenderReport, RequestCodes, render_study
@@ -55,17 +55,22 @@ def handle(message: Message, settings: WorkerSettings, remaining_s: int) -> None
     if message.receive_count > _attempts(job, settings):
         _fail(jobs, job, settings, Failure("MEMORY", "the worker stopped without a word, at every attempt"))
         return
+    hide(clients.sqs(), settings.render_queue_url, message, remaining_s + 2 * LEASE_MARGIN_S)
     try:
         job = _render(jobs, job, run, settings)
     except JobMoved:
         raise RetryLater("the job was taken over", delay_s=60) from None
     except PonteError as error:
-        if isinstance(error, PermanentError) or message.receive_count >= _attempts(job, settings):
-            _fail(jobs, job, settings, Failure(error.code, error.detail))
-            return
+        failure, may_mend = Failure(error.code, error.detail), not isinstance(error, PermanentError)
+    except Exception as error:  # noqa: BLE001  the boundary: a fault of ours fails the job in the end, with a word
+        failure, may_mend = Failure("INTERNAL", f"a fault inside Ponte ({type(error).__name__})"), True
+    else:
+        _hand_on(job, settings)
+        return
+    if may_mend and message.receive_count < _attempts(job, settings):
         jobs.release(job_id, run=run)
-        raise
-    _hand_on(job, settings)
+        raise RetryLater(failure.detail)
+    _fail(jobs, job, settings, failure)
 
 
 def _attempts(job: Job, settings: WorkerSettings) -> int:

@@ -11,10 +11,13 @@ from tests.corpus import ROOT
 
 FORBIDDEN = {
     "layers/ponte/python/ponte": {
-        "boto3", "botocore", "aws_lambda_powertools", "pynetdicom", "ponte_aws", "ponte_net", "render", "callback",
+        "boto3", "botocore", "aws_lambda_powertools", "pynetdicom", "ponte_aws", "ponte_net", "render",
+        "callback", "infra", "cli",
+    },
+    "layers/ponte/python/ponte_aws": {
+        "pynetdicom", "pydicom", "numpy", "ponte_net", "render", "callback",
         "infra", "cli",
     },
-    "layers/ponte/python/ponte_aws": {"pynetdicom", "pydicom", "numpy", "ponte_net", "render", "callback", "infra", "cli"},
     "functions/callback": {"render", "infra", "cli", "pydicom", "numpy"},
     "functions/render": {"callback", "infra", "cli"},
 }  # fmt: skip

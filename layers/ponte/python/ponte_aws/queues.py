@@ -93,6 +93,7 @@ def handle_batch(
         try:
             handle(message)
         except RetryLater as error:
+            logger.warning("message wanted again", extra={"reason": str(error)})
             delay_s = error.delay_s
         except Exception as error:  # noqa: BLE001  the boundary: one bad message must not fail the others
             logger.error(
@@ -110,13 +111,18 @@ def handle_batch(
 
 
 def _show_again(sqs: SQSClient, queue_url: str, message: Message, seconds: float, *, exact: bool) -> None:
-    """Best effort: when it fails, the message comes again after the queue's visibility timeout."""
     delay_s = seconds if exact else backoff_s(message.receive_count, seconds)
+    hide(sqs, queue_url, message, min(delay_s, LONGEST_DELAY_S))
+
+
+def hide(sqs: SQSClient, queue_url: str, message: Message, seconds: float) -> None:
+    """Hide the message for so long from now on: after a killed worker it comes again then, and no later.
+
+    Best effort: when it fails, the queue's own visibility timeout counts.
+    """
     try:
         sqs.change_message_visibility(
-            QueueUrl=queue_url,
-            ReceiptHandle=message.receipt_handle,
-            VisibilityTimeout=min(round(delay_s), LONGEST_DELAY_S),
+            QueueUrl=queue_url, ReceiptHandle=message.receipt_handle, VisibilityTimeout=round(seconds)
         )
-    except Exception as error:  # noqa: BLE001  see above
+    except Exception as error:  # noqa: BLE001  best effort, and said
         logger.warning("visibility not changed", extra={"error_type": type(error).__name__})
