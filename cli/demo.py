@@ -70,8 +70,9 @@ def demo(
     ] = None,
 ) -> None:
     """Run a study through the whole system: local AWS, PACS, API, PDF, callback. Nothing is left running."""
-    from infra.local.errors import LocalStackError
+    from infra.local.errors import LocalStackError, PortInUseError
     from infra.local.interrupts import Interrupted, Interrupts
+    from infra.local.state import StateFolder
 
     timeline = Timeline()
     with Interrupts():
@@ -79,7 +80,9 @@ def demo(
             wanted = find_study(source, study, auth_file)
             job = _run(wanted, output, timeline)
         except LocalStackError as error:
-            sys.stderr.write(f"ponte: {error.detail}\n")
+            up = isinstance(error, PortInUseError) and StateFolder().owner() is not None
+            hint = "; `make down` ends the stack that is up" if up else ""
+            sys.stderr.write(f"ponte: {error.detail}{hint}\n")
             raise typer.Exit(ExitCode.NOTHING) from None
         except Interrupted:
             sys.stderr.write("ponte: stopped; nothing is left running\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -79,24 +80,34 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
 def _start(folder: StateFolder) -> StackState:
     """Start the supervisor in a session of its own, and wait until it has written where everything is."""
+    from infra.local.interrupts import Interrupted, Interrupts, held
+
     folder.make()
+    with Interrupts():
+        supervisor = None
+        try:
+            with held():
+                supervisor = _spawn(folder)
+            return _wait_ready(folder, supervisor)
+        except BaseException as error:
+            if supervisor is not None:
+                with held():
+                    supervisor.terminate()
+                    supervisor.wait(STOP_S)
+            if isinstance(error, Interrupted):
+                raise typer.Exit(INTERRUPTED) from None
+            raise
+
+
+def _spawn(folder: StateFolder) -> subprocess.Popen[bytes]:
     with folder.log.open("wb") as log:
-        supervisor = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "infra.local.supervisor"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
-    try:
-        return _wait_ready(folder, supervisor)
-    except BaseException as error:
-        if supervisor.poll() is None:
-            supervisor.terminate()
-            supervisor.wait(STOP_S)
-        if isinstance(error, KeyboardInterrupt):
-            raise typer.Exit(INTERRUPTED) from None
-        raise
 
 
 def _wait_ready(folder: StateFolder, supervisor: subprocess.Popen[bytes] | None) -> StackState:
@@ -132,12 +143,17 @@ def _stop(folder: StateFolder) -> bool:
     if owner is None:
         return False
     deadline = time.monotonic() + STOP_S
-    os.kill(owner, signal.SIGTERM)
+    _signal(owner, signal.SIGTERM)
     while folder.owner() == owner:
         if time.monotonic() > deadline:
-            os.kill(owner, signal.SIGKILL)
+            _signal(owner, signal.SIGKILL)
         time.sleep(POLL_S)
     return True
+
+
+def _signal(process_id: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process_id, number)
 
 
 def _public(state: StackState | None) -> dict[str, object]:

@@ -20,7 +20,8 @@ class StackOptions:
 
     `port` 0 is any free one. `dicom_wado_url` empty: an Orthanc of the stack's own where one is installed.
     With `receiver` the stack has a callback receiver, whose origin is among the allowed ones.
-    `endpoint_url` empty: an emulator of the stack's own. `environment` is what the synthesis sees.
+    `endpoint_url` empty: an emulator of the stack's own. `environment` is what the synthesis sees;
+    `function_environment` replaces variables of the functions when they are deployed.
     """
 
     host: str = HOST
@@ -31,6 +32,7 @@ class StackOptions:
     orthanc: OrthancChoice = "auto"
     receiver: bool = False
     endpoint_url: str = ""
+    function_environment: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     @classmethod

@@ -155,7 +155,7 @@ class LocalStack:
             "DICOM_AUTH_SECRET_ARN": self._store_credentials(),
             "CALLBACK_ALLOW_ORIGINS": ",".join(own + self.options.callback_origins),
         }
-        return deploy(assembly, self.aws, environment=environment)
+        return deploy(assembly, self.aws, environment=environment | dict(self.options.function_environment))
 
     def _store_credentials(self) -> str:
         """Put the source's credentials where the worker reads them; returns the secret's ARN, or nothing."""

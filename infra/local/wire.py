@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import logging
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -29,10 +31,31 @@ class RefusedError(Exception):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A thread a connection; a client that went away is no error."""
+    """A thread a connection; a client that went away is no error, and no connection outlives the server."""
 
     daemon_threads = True
     request_queue_size = 128
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._connections: set[socket.socket] = set()
+        super().__init__(*arguments, **options)
+
+    @override
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    @override
+    def close_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().close_request(request)
+
+    @override
+    def server_close(self) -> None:
+        super().server_close()
+        for connection in tuple(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -44,14 +67,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Keep-alive, bodies by length or in chunks, nothing written to standard error."""
 
     protocol_version = "HTTP/1.1"
-    server_version = "ponte"
-    sys_version = ""
     timeout = READ_S
     body_limit = 0
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: a path may hold an identifier."""
+
+    @override
+    def version_string(self) -> str:
+        return "ponte"
 
     @override
     def handle_expect_100(self) -> bool:
