@@ -56,7 +56,7 @@ class Api:
         job: dict[str, Any] = self.request("GET", f"/jobs/{job_id}").json()
         return job
 
-    def finished(self, job_id: str, *, timeout_s: float = 120) -> dict[str, Any]:
+    def finished(self, job_id: str, *, timeout_s: float = 60) -> dict[str, Any]:
         """The job when it is over."""
         wait_for(
             lambda: self.job(job_id)["state"] in FINAL, timeout_s=timeout_s, msg=f"job {job_id} is not over"
