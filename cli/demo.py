@@ -15,7 +15,7 @@ import typer
 import urllib3
 
 from cli.output import ExitCode, print_line
-from cli.sources import choose_study, open_source
+from cli.sources import SeveralStudies, choose_study, open_source
 from ponte.errors import PonteError
 
 if TYPE_CHECKING:
@@ -98,7 +98,10 @@ def find_study(source: str | None, study: str | None, auth_file: Path | None) ->
 
         return Wanted(str(demo_study.STUDY_INSTANCE_UID))
     opened, named = open_source(source, auth_file)
-    uid = choose_study(opened, study or named)
+    try:
+        uid = choose_study(opened, study or named)
+    except SeveralStudies as error:
+        raise SeveralStudies(f"{error.detail}\nor: make demo STUDY={source} UID=one-of-them") from None
     if "://" in source:
         credentials = json.loads(auth_file.read_text(encoding="utf-8")) if auth_file else None
         return Wanted(uid, source.rstrip("/").removesuffix(f"/studies/{uid}"), credentials)
@@ -178,9 +181,9 @@ def _keep(callback: Callback, output: Path) -> None:
 
 
 def _print_result(job: Mapping[str, Any], output: Path, seconds: float, total: float) -> None:
-    size_mb = output.stat().st_size / 1e6
+    size = output.stat().st_size
     print_line(f"\n{output.resolve()}")
-    print_line(f"  {job['pages']} pages, {size_mb:.1f} MB")
+    print_line(f"  {job['pages']} pages, {f'{size / 1e6:.1f} MB' if size >= 1e6 else f'{size / 1e3:.0f} kB'}")
     print_line(f"  {seconds:.1f} s from the request to the callback, {total:.1f} s in all")
     for entry in job.get("not_shown") or ():
         print_line(f"  not shown: {entry['reason']}: {entry['detail']}")
