@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.uid import CTImageStorage
@@ -13,7 +14,7 @@ from ponte.errors import InvalidRequest
 from tests.factories import STUDY_UID, make_dataset
 
 
-def write(folder: Path, name: str, **attributes: str) -> None:
+def write(folder: Path, name: str, **attributes: Any) -> None:
     dataset = make_dataset(CTImageStorage, **attributes)
     dataset.save_as(folder / name, enforce_file_format=True)
 
