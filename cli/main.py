@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import doctor, preview, render
+from cli import demo, doctor, preview, render, stack
 from cli.output import ExitCode, print_error, print_line
 from cli.sources import SeveralStudies
 from ponte.errors import InvalidRequest, PonteError
@@ -20,6 +20,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("demo")(demo.demo)
+app.command("up")(stack.up)
+app.command("down")(stack.down)
+app.command("status")(stack.status)
 app.command("render")(render.render)
 app.command("preview")(preview.preview)
 app.command("doctor")(doctor.doctor)

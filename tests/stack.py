@@ -23,6 +23,8 @@ from infra.local.receiver import Callback, Receiver
 from infra.local.stack import LocalStack
 
 FINAL = ("delivered", "failed", "expired", "cancelled")
+DEAD_LOG_API = "http://127.0.0.1:9/log"
+"""Nobody listens there: every test of the stack runs with its log API down, unless it says otherwise."""
 RETRY_SOON = {"RETRY_BASE_SECONDS": "0", "MAX_ATTEMPTS": "2"}
 
 
@@ -71,7 +73,7 @@ def local_stack(request: pytest.FixtureRequest) -> Iterator[LocalStack]:
         port=0,
         receiver=True,
         endpoint_url=request.config.getoption("--endpoint"),
-        environment=clean_environment(),
+        environment=clean_environment() | {"CREATE_LOG_URL": DEAD_LOG_API},
         function_environment=RETRY_SOON,
     )
     with LocalStack(options) as stack:

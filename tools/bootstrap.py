@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from typing import Dict, Iterator, NoReturn, Optional
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
@@ -20,16 +21,16 @@ PREFERRED = ("3.13", "3.12", "3.14")
 PROBE = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
 
 
-def say(text):
+def say(text: str) -> None:
     sys.stderr.write("ponte: %s\n" % text)
 
 
-def fail(text):
+def fail(text: str) -> NoReturn:
     say(text)
     sys.exit(1)
 
 
-def digest():
+def digest() -> str:
     """Digest of all that the environment is made from."""
     value = hashlib.sha256(ROOT.encode())
     for path in (LOCK, os.path.join(ROOT, "pyproject.toml"), os.path.abspath(__file__)):
@@ -38,7 +39,7 @@ def digest():
     return value.hexdigest()
 
 
-def version_of(command):
+def version_of(command: str) -> Optional[str]:
     """`3.13` for an interpreter that really runs; None for a broken link or a version manager's shim."""
     try:
         answer = subprocess.run(
@@ -49,7 +50,7 @@ def version_of(command):
     return answer.stdout.decode().strip() if answer.returncode == 0 else None
 
 
-def candidates():
+def candidates() -> Iterator[str]:
     named = os.environ.get("PONTE_PYTHON")
     if named:
         yield named
@@ -62,9 +63,9 @@ def candidates():
         yield path
 
 
-def find_interpreter():
+def find_interpreter() -> Optional[str]:
     """The best interpreter of this machine, or None."""
-    found = {}
+    found: Dict[str, Optional[str]] = {}
     for command in candidates():
         path = shutil.which(command)
         version = version_of(path) if path else None
@@ -78,7 +79,7 @@ def find_interpreter():
     return None
 
 
-def fetch_uv():
+def fetch_uv() -> str:
     """Install uv into `.tools`, with whatever Python runs this."""
     target = os.path.join(ROOT, ".tools")
     uv = os.path.join(target, "bin", "uv")
@@ -94,7 +95,7 @@ def fetch_uv():
     return uv
 
 
-def make_venv():
+def make_venv() -> None:
     if os.path.isdir(VENV):
         shutil.rmtree(VENV)
     interpreter = find_interpreter()
@@ -110,7 +111,7 @@ def make_venv():
         fail("cannot make a virtual environment: see the lines above")
 
 
-def install():
+def install() -> None:
     python = os.path.join(VENV, "bin", "python")
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
     say("installing the locked dependencies (only when the locks change)")
@@ -123,7 +124,7 @@ def install():
             fail("the installation stopped: see the lines above. Is there a network?")
 
 
-def main():
+def main() -> None:
     wanted = digest()
     if os.path.exists(STAMP):
         with open(STAMP) as stream:

@@ -15,9 +15,12 @@ from infra.local.errors import LocalStackError
 
 if TYPE_CHECKING:
     from types_boto3_cloudformation import CloudFormationClient
+    from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_lambda import LambdaClient
+    from types_boto3_logs import CloudWatchLogsClient
     from types_boto3_s3 import S3Client
     from types_boto3_secretsmanager import SecretsManagerClient
+    from types_boto3_sqs import SQSClient
 
 REGION = "us-east-1"
 INVOKE_READ_S = 31
@@ -55,6 +58,18 @@ class Aws:
     @cached_property
     def secrets(self) -> SecretsManagerClient:
         return self._session.client("secretsmanager", endpoint_url=self.endpoint_url, config=_config())
+
+    @cached_property
+    def sqs(self) -> SQSClient:
+        return self._session.client("sqs", endpoint_url=self.endpoint_url, config=_config())
+
+    @cached_property
+    def dynamodb(self) -> DynamoDBClient:
+        return self._session.client("dynamodb", endpoint_url=self.endpoint_url, config=_config())
+
+    @cached_property
+    def logs(self) -> CloudWatchLogsClient:
+        return self._session.client("logs", endpoint_url=self.endpoint_url, config=_config())
 
     @cached_property
     def functions(self) -> LambdaClient:
