@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,7 @@ from time import perf_counter
 from pydicom import Dataset
 
 from ponte import attributes
-from ponte.errors import BadAnswer, PonteError
+from ponte.errors import BadAnswer, CannotDecode, LimitExceeded, PonteError
 from ponte.image import Image, Picture
 from ponte.instance import open_instance
 from ponte.quiet import quiet
@@ -90,14 +91,20 @@ def _encode_frame(image: Image, frame_index: int, lossless: bool) -> _Outcome:
     return _Encoded(page_image, bare, decoded - began, perf_counter() - decoded)
 
 
+def _processors() -> int:
+    """How many processors this process may use."""
+    count = os.process_cpu_count() if sys.version_info >= (3, 13) else os.cpu_count()
+    return count or 1
+
+
 def _as_ponte_error(error: Exception) -> PonteError:
     """`error` with a reason code; one that was not raised on purpose is logged, without its text."""
     if isinstance(error, PonteError):
         return error
     if isinstance(error, MemoryError):
-        return PonteError("", code="MEMORY")
+        return LimitExceeded("Memory ran out")
     _LOGGER.warning("instance could not be read", extra={"error_type": type(error).__name__})
-    return PonteError("", code="CANNOT_DECODE")
+    return CannotDecode("The decoder failed")
 
 
 class Collector:
@@ -115,7 +122,7 @@ class Collector:
         self._options = options
         self._on_progress = on_progress
         # Decoding and compressing keep a processor busy: more threads than processors only hinder one another
-        self._workers = min(options.max_workers, len(os.sched_getaffinity(0)))
+        self._workers = min(options.max_workers, _processors())
         self._pending: deque[tuple[PageRecord, Future[_Outcome]]] = deque()
         self._collected = Collected()
 

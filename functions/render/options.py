@@ -18,7 +18,10 @@ class RequestCodes:
 
 @dataclass(frozen=True, slots=True)
 class RenderOptions:
-    """How a study is rendered. `max_workers` is the number of threads that decode and compress."""
+    """How a study is rendered.
+
+    `max_workers` is the most threads that decode and compress; there are never more than processors.
+    """
 
     anonymize: bool = False
     cover_page: bool = True

@@ -312,6 +312,19 @@ def test_an_error_that_nobody_foresaw_costs_one_page_and_is_logged_without_its_t
     assert [record.__dict__["error_type"] for record in caplog.records] == ["RuntimeError"]
 
 
+def test_an_image_that_memory_does_not_suffice_for_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = Image.picture
+
+    def picture(self: Image, frame_index: int) -> Picture:
+        if self.rows == 9:
+            raise MemoryError
+        return good(self, frame_index)
+
+    monkeypatch.setattr(Image, "picture", picture)
+    answer, _ = rendered(gray(1), gray(2, np.zeros((9, 9), np.uint16)))
+    assert [entry.reason for entry in answer.not_shown] == ["MEMORY"]
+
+
 def test_few_frames_are_in_flight_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = written = 0
     most = 0
