@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 REGION = "us-east-1"
-INVOKE_READ_S = 31
+INVOKE_READ_S = 310  # the function waits up to 280 s for a study on this machine
 _NO_FILE = (None, None, os.devnull, None)
 _IGNORED = {"profile": (None, None, None, None), "config_file": _NO_FILE, "credentials_file": _NO_FILE}
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its types are a package of their own
+import yaml
 
 from infra.configuration import Configuration
 from infra.layers import ROOT

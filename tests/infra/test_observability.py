@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ponte_aws.announce import NAMESPACE
-
 from tests.infra.conftest import FULL
 from tests.infra.template import Template
 

@@ -34,10 +34,13 @@ class FolderSource:
             raise InvalidRequest("The path does not exist")
 
     def instances(self, study_instance_uid: str) -> Iterator[Fetched]:
-        """Yield the study's instances, sorted by path. Raises `StudyNotFound`, `LimitExceeded`."""
-        if not is_valid_uid(study_instance_uid):
-            raise InvalidRequest("Study Instance UID (0020,000D) is not a UID")
+        """Yield the study's instances, sorted by path; one whose UID breaks the rules is found as well.
+
+        Raises `StudyNotFound`, `LimitExceeded`, `InvalidRequest` for what is no UID and not here either.
+        """
         chosen, unreadable = self._choose(study_instance_uid)
+        if not chosen and not is_valid_uid(study_instance_uid):
+            raise InvalidRequest("Study Instance UID (0020,000D) is not a UID")
         if not chosen:
             raise StudyNotFound("No file here belongs to the study")
         for path in sorted([*chosen, *unreadable]):
