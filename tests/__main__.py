@@ -1,4 +1,4 @@
-"""Run the tests: `python -m tests [pytest's options]`. Two at a time; the stack's own one by one."""
+"""Run the tests: `python -m tests [pytest's options]`. Two at a time."""
 
 from __future__ import annotations
 

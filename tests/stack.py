@@ -30,7 +30,7 @@ RETRY_SOON = {"RETRY_BASE_SECONDS": "0", "MAX_ATTEMPTS": "2"}
 
 def clean_environment() -> dict[str, str]:
     """The environment without the variables that would change the stack under the tests."""
-    names = {name.upper() for name in Configuration.model_fields}
+    names = {name.upper() for name in Configuration.model_fields} | {"AWS_ENDPOINT_URL"}
     return {name: value for name, value in os.environ.items() if name not in names}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from callback.body import JsonBody, PdfBody, callback_fields
@@ -15,10 +14,11 @@ from ponte_aws import clients
 from ponte_aws.announce import announcer
 from ponte_aws.callback_url import Policy
 from ponte_aws.jobs import Failure, Job, Jobs, State, now
+from ponte_aws.log import make_logger
 from ponte_aws.queues import Message, RetryLater, backoff_s, handle_batch
 from ponte_aws.secrets import unseal
 
-logger = Logger(service="callback")
+logger = make_logger("callback")
 USER_AGENT = "Ponte"
 
 

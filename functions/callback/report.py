@@ -9,16 +9,16 @@ import json
 from typing import Any, cast
 
 import urllib3
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from callback.settings import ReportSettings, report_settings
 from ponte.errors import TransientError
 from ponte_aws import clients
 from ponte_aws.jobs import JobNotFound, Jobs
+from ponte_aws.log import make_logger
 from ponte_aws.queues import Message, handle_batch
 
-logger = Logger(service="report")
+logger = make_logger("report")
 RETRY_BASE_S = 30
 
 

@@ -7,7 +7,6 @@ import time
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
@@ -19,6 +18,7 @@ from ponte_aws import clients
 from ponte_aws.announce import announcer
 from ponte_aws.callback_url import CallbackRefused, Policy
 from ponte_aws.jobs import FINAL, Job, Jobs, RenderRequest, State, new_job_id
+from ponte_aws.log import make_logger
 from ponte_aws.queues import send
 from ponte_aws.secrets import seal
 from render.access import AllowedClients
@@ -28,7 +28,7 @@ from render.messages import Accepted, AsyncRequest, Health, JobAnswer, SyncReque
 from render.problems import problem, unfit
 from render.settings import ApiSettings, api_settings
 
-logger = Logger(service="api")
+logger = make_logger("api")
 app = APIGatewayHttpResolver(enable_validation=True)
 app.enable_swagger(path="/docs", title=TITLE, version=VERSION, description=DESCRIPTION, compress=True)
 

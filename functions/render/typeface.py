@@ -10,10 +10,16 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from render.pdf import PdfWriter
+
+class ObjectWriter(Protocol):
+    """What a face needs of the document that it is written into."""
+
+    def add_object(self, body: bytes) -> int:
+        """Write an object and return its number."""
+        ...
+
 
 SUBSTITUTE = "\u00a4"
 """Drawn for a character that a face does not have, so that nothing is dropped and nothing is guessed."""
@@ -141,7 +147,7 @@ class Typeface:
             count += 1
         return count
 
-    def objects(self, writer: PdfWriter) -> int:
+    def objects(self, writer: ObjectWriter) -> int:
         """Write the objects of this face and return the number of its font dictionary."""
         return writer.add_object(
             b"<< /Type /Font /Subtype /Type1 /BaseFont /%b /Encoding /WinAnsiEncoding >>"

@@ -10,19 +10,19 @@ import uuid
 from io import BufferedRandom
 from typing import Any, cast
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from ponte.errors import PermanentError, PonteError
 from ponte_aws import clients
 from ponte_aws.announce import announcer, count_metric
 from ponte_aws.jobs import NOT_SHOWN_KEPT, WORKING, Failure, Job, JobBusy, JobMoved, Jobs, Pdf, State
+from ponte_aws.log import make_logger
 from ponte_aws.queues import Message, RetryLater, handle_batch, hide, send
 from render.place import open_source
 from render.settings import WorkerSettings, worker_settings
 from render.study import Progress, RenderOptions, RenderReport, RequestCodes, render_study
 
-logger = Logger(service="worker")
+logger = make_logger("worker")
 LEASE_MARGIN_S = 30
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.stack import clean_environment
 pytestmark = pytest.mark.stack
 
 STAGES = ["starting the AWS emulator", "synthesising", "deploying", "loading", "up:"]
+START_S = 60
 STOP_S = 15
 
 
@@ -40,8 +42,11 @@ def start_until(stage: str, port: int, project: Path) -> subprocess.Popen[str]:
         [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment
     )
     assert process.stderr is not None
+    guard = threading.Timer(START_S, process.kill)  # a start that hangs ends the loop below
+    guard.start()
     for line in process.stderr:
         if stage in line:
+            guard.cancel()
             return process
     raise AssertionError(f"it never came to {stage!r}")
 

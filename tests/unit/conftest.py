@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from moto import mock_aws
 from callback.settings import callback_settings, report_settings
 from ponte_aws import clients
 from ponte_aws.jobs import Jobs
+from ponte_aws.log import PACKAGES
 from render.settings import api_settings, worker_settings
 
 CACHED = (
@@ -38,6 +40,13 @@ class Aws:
     def messages(self, queue_url: str) -> list[str]:
         answer = clients.sqs().receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10)
         return [message["Body"] for message in answer.get("Messages", [])]
+
+
+@pytest.fixture(autouse=True)
+def _logs_reach_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that was imported keeps its packages' log lines to itself: not here."""
+    for name in PACKAGES:
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
 
 
 @pytest.fixture
