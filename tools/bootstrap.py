@@ -51,9 +51,6 @@ def version_of(command: str) -> Optional[str]:
 
 
 def candidates() -> Iterator[str]:
-    named = os.environ.get("PONTE_PYTHON")
-    if named:
-        yield named
     for version in PREFERRED:
         yield "python" + version
     yield "python3"
@@ -64,7 +61,13 @@ def candidates() -> Iterator[str]:
 
 
 def find_interpreter() -> Optional[str]:
-    """The best interpreter of this machine, or None."""
+    """The one that PONTE_PYTHON names, else the best of this machine, or None."""
+    named = os.environ.get("PONTE_PYTHON")
+    if named:
+        path = shutil.which(named)
+        if not path or version_of(path) not in PREFERRED:
+            fail("PONTE_PYTHON=%s is not a Python %s" % (named, ", ".join(PREFERRED)))
+        return path
     found: Dict[str, Optional[str]] = {}
     for command in candidates():
         path = shutil.which(command)
