@@ -32,13 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--endpoint", default="", help="run the stack's tests against this AWS endpoint")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {marker: what for marker, (what, has) in NEEDS.items() if not has()}
-    shared_endpoint = bool(config.getoption("--endpoint"))
     for item in items:
-        if "stack" in item.keywords and shared_endpoint:  # each process has an emulator of its own otherwise
-            item.add_marker(pytest.mark.xdist_group("stack"))
         for marker, what in missing.items():
             if marker in item.keywords:
                 item.add_marker(pytest.mark.skip(reason=f"needs {what}"))

@@ -15,7 +15,7 @@ from tests.corpus import ROOT
 from tests.readme import marked
 from tests.stack import clean_environment
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("readme")]
+pytestmark = pytest.mark.stack
 LONGEST_S = 300
 
 

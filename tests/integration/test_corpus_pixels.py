@@ -42,6 +42,10 @@ REFUSED = {
 }
 
 
+WITHOUT = [{"file": "all of them"}]
+"""Without a corpus the tests are still there, to be named as not run."""
+
+
 def data_of(row: dict[str, str]) -> bytes:
     assert CORPUS is not None
     return (CORPUS / row["file"]).read_bytes()
@@ -51,7 +55,7 @@ def name_of(row: dict[str, str]) -> str:
     return row["file"]
 
 
-@pytest.mark.parametrize("row", rows(), ids=name_of)
+@pytest.mark.parametrize("row", rows() or WITHOUT, ids=name_of)
 def test_every_file_gives_pictures_or_an_error_with_a_code(row: dict[str, str]) -> None:
     code = ""
     try:
@@ -72,7 +76,7 @@ def test_every_file_gives_pictures_or_an_error_with_a_code(row: dict[str, str]) 
 
 
 @pytest.mark.dcmtk
-@pytest.mark.parametrize("row", GRAY, ids=name_of)
+@pytest.mark.parametrize("row", GRAY or WITHOUT, ids=name_of)
 def test_gray_is_within_one_level_of_dcmtk(row: dict[str, str]) -> None:
     try:
         picture = Image(open_instance(data_of(row))).picture(0)
