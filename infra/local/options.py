@@ -35,6 +35,12 @@ class StackOptions:
     function_environment: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
+    @property
+    def open_to_all(self) -> bool:
+        """True when other machines reach the API and no list says which of them may call."""
+        local = self.host == "localhost" or self.host.startswith("127.") or self.host == "::1"
+        return not local and not self.environment.get("ALLOWED_CLIENT_IPS", "").strip(" ,")
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> StackOptions:
         """Read API_HOST, API_PORT, DICOM_WADO_URL, CALLBACK_ALLOW_ORIGINS and AWS_ENDPOINT_URL.

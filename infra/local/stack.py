@@ -23,6 +23,8 @@ from infra.local.orthanc import Orthanc
 from infra.local.receiver import Receiver
 from infra.local.synth import synthesise
 
+OPEN_TO_ALL = "WARNING: the API listens on {} for everybody who reaches this machine; set ALLOWED_CLIENT_IPS"
+
 Say = Callable[[str], None]
 
 
@@ -175,6 +177,8 @@ class LocalStack:
             raise LocalStackError("the template has no output ApiFunction")
         backend = FunctionBackend(self.aws, function, api_id=self.outputs.get("ApiId", "local"))
         _started(self._gateway).start(backend)
+        if self.options.open_to_all:
+            self._say(OPEN_TO_ALL.format(self.options.host))
 
     def __enter__(self) -> Self:
         self.start()

@@ -33,3 +33,18 @@ def test_the_environment_is_read() -> None:
 def test_a_port_that_is_none_is_refused(port: str) -> None:
     with pytest.raises(LocalStackError, match="API_PORT is"):
         StackOptions.from_environment({"API_PORT": port})
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "expected"),
+    [
+        ("127.0.0.1", "", False),
+        ("localhost", "", False),
+        ("0.0.0.0", "", True),
+        ("0.0.0.0", " , ", True),
+        ("192.168.0.5", "192.168.0.0/24", False),
+    ],
+)
+def test_an_api_that_others_reach_wants_a_list(host: str, allowed: str, expected: bool) -> None:
+    options = StackOptions.from_environment({"API_HOST": host, "ALLOWED_CLIENT_IPS": allowed})
+    assert options.open_to_all is expected
