@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
@@ -121,9 +121,10 @@ def slice_position_mm(dataset: Dataset) -> float | None:
     orientation = attributes.floats(dataset, "ImageOrientationPatient")
     if len(position) != 3 or len(orientation) != 6:
         return None
-    normal = np.cross(orientation[:3], orientation[3:])
-    length = float(np.linalg.norm(normal))
-    return float(np.dot(normal, position)) / length if length > 0 else None
+    (a, b, c), (d, e, f) = orientation[:3], orientation[3:]
+    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+    length = math.hypot(*normal)
+    return math.sumprod(normal, position) / length if length > 0 else None
 
 
 def _display(group: str) -> str:
