@@ -11,7 +11,7 @@ from callback.delivery import Answer, Body, post
 from callback.settings import CallbackSettings, callback_settings
 from ponte.errors import PermanentError, PonteError
 from ponte_aws import clients
-from ponte_aws.announce import announcer
+from ponte_aws.announce import announcer, count_metric
 from ponte_aws.callback_url import Policy
 from ponte_aws.jobs import Failure, Job, Jobs, State, now
 from ponte_aws.log import make_logger
@@ -114,10 +114,11 @@ def _end(jobs: Jobs, job: Job, attempt: int, answer: Answer) -> None:
 
 
 def _give_up(jobs: Jobs, job: Job, attempt: int, outcome: str) -> None:
-    """No further attempt: the job says so, and an alarm on failed jobs tells the operator."""
+    """No further attempt: the job says so, and an alarm tells the operator."""
     row = {"attempts": attempt, "last_error": outcome, "at": now(), "ended": True, "delivered": False}
     if job.state is State.DELIVERING:
         jobs.finish(job.job_id, State.FAILED, callback=row, error=Failure("CALLBACK_FAILED", outcome))
     else:
         jobs.record_callback(job.job_id, row, final=True)
+    count_metric("CallbacksGivenUp", 1)
     logger.error("callback given up", extra={"job_id": job.job_id, "attempt": attempt, "outcome": outcome})

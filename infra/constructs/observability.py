@@ -27,6 +27,7 @@ STATES: Final = (
 )
 STATE_METRIC: Final = "JobState"
 DURATION_METRIC: Final = "JobDurationSeconds"
+GIVEN_UP_METRIC: Final = "CallbacksGivenUp"
 
 _PERIOD: Final = Duration.minutes(5)
 _OLDEST_MESSAGE_S: Final = 15 * 60
@@ -139,6 +140,14 @@ class Observability(Construct):
             _FAILURE_PERCENT,
             f"More than {_FAILURE_PERCENT} % of the jobs that ended in the last 15 minutes failed.",
             periods=3,
+        )
+        self._alarm(
+            "CallbacksGivenUp",
+            cloudwatch.Metric(
+                namespace=NAMESPACE, metric_name=GIVEN_UP_METRIC, statistic="Sum", period=_PERIOD
+            ),
+            0,
+            "A result was not taken by its receiver, at every attempt: its job says why.",
         )
         self._alarm(
             "ApiServerErrors",

@@ -45,7 +45,7 @@ def test_the_share_of_failed_jobs_is_judged_from_what_the_functions_write(full: 
 
 
 def test_the_operators_topic_is_told_of_every_alarm(full: Template) -> None:
-    assert len(alarms(full)) == 3 + 3 + 1 + 1 + 4
+    assert len(alarms(full)) == 3 + 3 + 1 + 1 + 1 + 4
     assert all(alarm["AlarmActions"] == [FULL["alarm_topic_arn"]] for alarm in alarms(full))
 
 

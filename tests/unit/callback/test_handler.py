@@ -121,7 +121,9 @@ def test_an_answer_that_no_retry_can_mend_fails_the_job(aws: Aws, receiver: Rece
     assert len(receiver.requests) == 1
 
 
-def test_when_the_attempts_are_used_up_the_job_fails_and_says_so(aws: Aws, receiver: Receiver) -> None:
+def test_when_the_attempts_are_used_up_the_job_fails_and_says_so(
+    aws: Aws, receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
     job = make_job(aws, receiver.url)
     receiver.status = 503
     attempts = callback_settings().max_attempts
@@ -130,6 +132,7 @@ def test_when_the_attempts_are_used_up_the_job_fails_and_says_so(aws: Aws, recei
     failed = aws.jobs.get(job.job_id)
     assert failed.state is State.FAILED
     assert failed.error == Failure("CALLBACK_FAILED", "the receiver answered 503")
+    assert '"CallbacksGivenUp": 1' in capsys.readouterr().out
 
 
 def test_a_message_that_comes_twice_calls_once(aws: Aws, receiver: Receiver) -> None:
