@@ -28,6 +28,9 @@ _RECORDS: Final = frozenset({"INSTALLER", "RECORD", "REQUESTED", "direct_url.jso
 _UNUSED: Final = (
     ".lock",
     "bin",
+    # Of the sidecar only ReDoc is served; Powertools brings Swagger UI itself.
+    "drf_spectacular_sidecar/static/*/swagger-ui-dist",
+    "drf_spectacular_sidecar/static/*/redoc/bundles/*.map",
     "boto3/examples",
     "numpy/_core/include",
     "numpy/_pyinstaller",

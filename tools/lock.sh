@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 uv=${UV:-.venv/bin/uv}
 compile() {
     "$uv" pip compile --quiet --universal --python-version 3.12 --generate-hashes \
-        --no-emit-index-url --no-header --no-annotate "$@"
+        --override requirements/overrides.txt --no-emit-index-url --no-header --no-annotate "$@"
 }
 compile pyproject.toml --extra stack --extra dev --output-file requirements/dev.txt "$@"
 for layer in imaging runtime; do

@@ -23,8 +23,17 @@ from ponte_aws.queues import send
 from ponte_aws.secrets import seal
 from render.access import AllowedClients
 from render.body import MalformedJson, check_body
-from render.documents import DESCRIPTION, TITLE, VERSION, redoc_page
-from render.messages import Accepted, AsyncRequest, Health, JobAnswer, SyncRequest, to_request
+from render.documents import DESCRIPTION, TITLE, VERSION, answer_of, redoc_page, redoc_script
+from render.messages import (
+    Accepted,
+    AsyncRequest,
+    Health,
+    JobAnswer,
+    Problem,
+    SyncRequest,
+    Unfit,
+    to_request,
+)
 from render.problems import problem, unfit
 from render.settings import ApiSettings, api_settings
 
@@ -58,7 +67,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     "/render",
     summary="Render a study and call back",
     description="Answers at once; the PDF arrives as a POST to UrlCallback.",
-    responses={200: {"description": "The job is durable"}, 422: {"description": "The body does not fit"}},
+    responses={
+        200: answer_of(Accepted, "The job is durable"),
+        409: answer_of(Problem, "The Idempotency-Key was used for another request"),
+        413: answer_of(Problem, "The body is too large"),
+        422: answer_of(Unfit, "The body does not fit"),
+    },
 )
 def post_render(
     body: Annotated[AsyncRequest, Body()],
@@ -93,12 +107,12 @@ def post_render(
     description="Waits up to 25 s. A large PDF is a redirect (`curl -L`), a long job 202 with its address.",
     responses={
         200: {"description": "The PDF", "content": {"application/pdf": {}}},
-        202: {"description": "Not finished yet: see Location"},
+        202: answer_of(Accepted, "Not finished yet: see Location"),
         303: {"description": "The PDF is at Location, for a short time"},
-        404: {"description": "No such study"},
-        422: {"description": "The body does not fit"},
-        502: {"description": "The PACS failed"},
-        504: {"description": "The PACS did not answer in time"},
+        404: answer_of(Problem, "No such study"),
+        422: answer_of(Unfit, "The body does not fit"),
+        502: answer_of(Problem, "The PACS failed"),
+        504: answer_of(Problem, "The PACS did not answer in time"),
     },
 )
 def post_render_sync(body: Annotated[SyncRequest, Body()]) -> Response[Any]:
@@ -114,7 +128,7 @@ def post_render_sync(body: Annotated[SyncRequest, Body()]) -> Response[Any]:
 @app.get(
     "/jobs/<job_id>",
     summary="Where a job is",
-    responses={200: {"description": "The job"}, 404: {"description": "No such job"}},
+    responses={200: answer_of(JobAnswer, "The job"), 404: answer_of(Problem, "No such job")},
 )
 def get_job(job_id: str) -> Response[Any]:
     """The job's state, progress, links, and the reason where it failed."""
@@ -141,7 +155,11 @@ def get_job(job_id: str) -> Response[Any]:
     return Response(200, "application/json", answer.model_dump_json())
 
 
-@app.get("/health", summary="Is the API up, and what is configured", responses={200: {"description": "Up"}})
+@app.get(
+    "/health",
+    summary="Is the API up, and what is configured",
+    responses={200: answer_of(Health, "Up")},
+)
 def get_health() -> Response[Any]:
     """Says what is configured, no more."""
     settings = api_settings()
@@ -158,6 +176,12 @@ def get_health() -> Response[Any]:
 def get_redoc() -> Response[Any]:
     """The reference as one page."""
     return Response(200, "text/html; charset=utf-8", redoc_page())
+
+
+@app.get("/redoc.standalone.js", include_in_schema=False, compress=True, cache_control="max-age=86400")
+def get_redoc_script() -> Response[Any]:
+    """The script of that page, served by ourselves: a hospital's network often ends at its door."""
+    return Response(200, "text/javascript; charset=utf-8", redoc_script())
 
 
 @app.get("/openapi.json", include_in_schema=False)

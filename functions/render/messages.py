@@ -128,6 +128,20 @@ class Problem(BaseModel):
     status: int
 
 
+class UnfitField(BaseModel):
+    """One thing that does not fit in a body."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class Unfit(BaseModel):
+    """422: what does not fit, as clients of the old system read it."""
+
+    detail: list[UnfitField]
+
+
 def to_request(body: AsyncRequest | SyncRequest, *, default_workers: int, max_workers: int) -> RenderRequest:
     """What a body asks for, with the defaults of its endpoint and the workers clamped."""
     is_async = isinstance(body, AsyncRequest)

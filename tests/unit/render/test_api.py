@@ -314,9 +314,16 @@ def test_the_documents_are_served(aws: Aws) -> None:
     assert status == 200
     assert "swagger-ui" in page
     assert "<redoc" in call("GET", "/redoc")[2]
+    status, headers, script = call("GET", "/redoc.standalone.js")
+    assert (status, headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+    assert "Redoc" in script
     status, _, schema = call("GET", "/openapi.json")
     assert status == 200
-    assert {"/render", "/render/sync", "/jobs/{job_id}", "/health"} <= set(schema["paths"])
+    assert {"/render", "/render/sync", "/jobs/{job_id}", "/health"} == set(schema["paths"])
+    answers = schema["paths"]["/render"]["post"]["responses"]
+    shapes = {code: answer["content"]["application/json"]["schema"] for code, answer in answers.items()}
+    assert shapes["200"] == {"$ref": "#/components/schemas/Accepted"}
+    assert shapes["422"] == {"$ref": "#/components/schemas/Unfit"}
 
 
 def test_the_api_imports_no_pixels() -> None:
