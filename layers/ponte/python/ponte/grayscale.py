@@ -8,7 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage
 
-from ponte import attributes
+from ponte import attributes, groups
 from ponte.display import Lut, Modality, Rescale, Stored, Voi, VoiFunction, Window
 from ponte.pixels import PixelDescription
 
@@ -32,7 +32,7 @@ def modality_of(dataset: Dataset, frame_index: int, stored: Stored) -> Modality:
     relationship = attributes.text(dataset, "PixelIntensityRelationship").upper()
     if relationship in ("LOG", "DISP") and attributes.text(dataset, "SOPClassUID") in _ANGIOGRAPHY:
         return Rescale()
-    for place in attributes.functional_group(dataset, frame_index, "PixelValueTransformationSequence"):
+    for place in groups.places(dataset, frame_index, "PixelValueTransformationSequence"):
         for item in attributes.items(place, "ModalityLUTSequence"):
             if (lut := _lut(item, signed=stored.signed, little=_little(dataset))) is not None:
                 return lut
@@ -45,7 +45,7 @@ def modality_of(dataset: Dataset, frame_index: int, stored: Stored) -> Modality:
 
 def voi_of(dataset: Dataset, frame_index: int, *, signed: bool) -> Voi | None:
     """VOI LUT, or the first window that is not degenerate, or None (PS3.3 C.11.2)."""
-    for place in attributes.functional_group(dataset, frame_index, "FrameVOILUTSequence"):
+    for place in groups.places(dataset, frame_index, "FrameVOILUTSequence"):
         for item in attributes.items(place, "VOILUTSequence"):
             if (lut := _lut(item, signed=signed, little=_little(dataset))) is not None:
                 return lut

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, SegmentationStorage
 
-from ponte import attributes, grayscale
+from ponte import attributes, grayscale, groups
 from ponte.codecs import IMAGE_CODECS
 from ponte.display import (
     TABLE_BITS,
@@ -94,6 +94,11 @@ class Image:
         if self.photometric == "PALETTE COLOR":
             return Picture(np.take(self._palette, self._patterns(values), axis=0, mode="clip"), None, ())
         return self._gray(values, frame_index, window)
+
+    def slice_position_mm(self, frame_index: int) -> float | None:
+        """Where the plane of this frame lies along its normal; None without a plane."""
+        with quiet():
+            return groups.slice_position_mm(self._dataset, frame_index)
 
     def _gray(self, values: Values, frame_index: int, window: Window | None) -> Picture:
         chain, own = self._chain(frame_index)
