@@ -27,7 +27,7 @@ from ponte.display import (
     window_from_values,
 )
 from ponte.errors import InvalidAttribute, NotAnImage
-from ponte.palette import palette_of
+from ponte.palette import Supplement, palette_of, supplement_of
 from ponte.pixels import (
     KEYWORDS,
     PixelDescription,
@@ -108,7 +108,10 @@ class Image:
         elif not own:
             chain, notes = self._with_voi(chain, values)
         shown_by = chain.voi if isinstance(chain.voi, Window) else None
-        return Picture(self._apply(chain, values), shown_by, notes)
+        pixels = self._apply(chain, values)
+        if self._supplement is not None:
+            pixels = self._supplement.over(pixels, self._patterns(values))
+        return Picture(pixels, shown_by, notes)
 
     def _apply(self, chain: Chain, values: Values) -> npt.NDArray[np.uint8]:
         """The chain over stored values: by a table where there is one."""
@@ -161,6 +164,13 @@ class Image:
     def _palette(self) -> npt.NDArray[np.uint8]:
         with quiet():
             return palette_of(self._dataset, grayscale.stored_of(self._description))
+
+    @cached_property
+    def _supplement(self) -> Supplement | None:
+        if not self._narrow:
+            return None
+        with quiet():
+            return supplement_of(self._dataset, grayscale.stored_of(self._description))
 
     @cached_property
     def _narrow(self) -> bool:
