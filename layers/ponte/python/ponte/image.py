@@ -27,6 +27,7 @@ from ponte.display import (
     window_from_values,
 )
 from ponte.errors import InvalidAttribute, NotAnImage
+from ponte.overlays import Overlay, draw, overlays_of
 from ponte.palette import Supplement, palette_of, supplement_of
 from ponte.pixels import (
     KEYWORDS,
@@ -78,8 +79,10 @@ class Image:
         self.photometric = d.photometric
         self.transfer_syntax_uid = str(d.transfer_syntax_uid)
 
-    def picture(self, frame_index: int, window: Window | None = None) -> Picture:
+    def picture(self, frame_index: int, window: Window | None = None, *, overlays: bool = False) -> Picture:
         """Frame `frame_index`, from 0; `window` takes the place of the image's own.
+
+        Overlays are drawn, in white, where they are asked for.
 
         Raises `CannotDecode`, `UnsupportedTransferSyntax`, `LimitExceeded`, and `InvalidAttribute` for a
         frame that is not there or a window without width.
@@ -89,6 +92,14 @@ class Image:
         if window is not None and window.is_degenerate:
             raise InvalidAttribute(f"Window Width is {window.width:g}; expected 1 or more")
         values, photometric = self._reader.frame(frame_index)
+        picture = self._displayed(values, photometric, frame_index, window)
+        if not overlays:
+            return picture
+        return replace(picture, pixels=draw(picture.pixels, self._overlays, frame_index, values))
+
+    def _displayed(
+        self, values: Values, photometric: str, frame_index: int, window: Window | None
+    ) -> Picture:
         if self._description.samples > 1:
             return Picture(self._colour(values, photometric), None, ())
         if self.photometric == "PALETTE COLOR":
@@ -164,6 +175,11 @@ class Image:
     def _palette(self) -> npt.NDArray[np.uint8]:
         with quiet():
             return palette_of(self._dataset, grayscale.stored_of(self._description))
+
+    @cached_property
+    def _overlays(self) -> tuple[Overlay, ...]:
+        with quiet():
+            return overlays_of(self._dataset, self._description)
 
     @cached_property
     def _supplement(self) -> Supplement | None:
