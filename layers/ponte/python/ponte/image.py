@@ -16,17 +16,17 @@ from ponte.codecs import IMAGE_CODECS
 from ponte.display import (
     TABLE_BITS,
     Chain,
-    Rescale,
-    Voi,
     Window,
     container_table,
     full_window,
     gray_table,
     render_values,
+    spanning,
     window_from_table,
     window_from_values,
 )
-from ponte.errors import InvalidAttribute, NotAnImage
+from ponte.errors import InvalidAttribute, NotAnImage, PonteError
+from ponte.grayscale import Display
 from ponte.overlays import Overlay, draw, overlays_of
 from ponte.palette import Supplement, palette_of, supplement_of
 from ponte.pixels import (
@@ -43,6 +43,7 @@ from ponte.quiet import BROKEN_INPUT, quiet
 _FROM_DATA = "window from the data"
 _DEGENERATE = "window of the image unusable"
 _BYTE = 8
+_SURVEYED = 5  # frames that a window for all is taken from
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,9 @@ class Image:
         self._description = PixelDescription.from_dataset(dataset, keyword)
         self._reader = PixelReader(dataset, self._description)
         self._lock = Lock()
-        self._chains: dict[int, tuple[Chain, bool]] = {}
+        self._displays: dict[int, Display] = {}
+        self._survey_lock = Lock()
+        self._survey: Window | None = None
         d = self._description
         self.rows, self.columns, self.frame_count = d.rows, d.columns, d.frames
         self.photometric = d.photometric
@@ -112,12 +115,13 @@ class Image:
             return groups.slice_position_mm(self._dataset, frame_index)
 
     def _gray(self, values: Values, frame_index: int, window: Window | None) -> Picture:
-        chain, own = self._chain(frame_index)
-        notes: tuple[str, ...] = ()
+        display = self._display(frame_index)
+        chain, notes = display.chain, display.notes
         if window is not None:
-            chain = replace(chain, voi=window)
-        elif not own:
-            chain, notes = self._with_voi(chain, values)
+            chain, notes = replace(chain, voi=window), ()
+        elif not display.own:
+            chain, found = self._with_voi(chain, values)
+            notes = (*notes, *found)
         shown_by = chain.voi if isinstance(chain.voi, Window) else None
         pixels = self._apply(chain, values)
         if self._supplement is not None:
@@ -139,29 +143,43 @@ class Image:
         notes: tuple[str, ...] = (_DEGENERATE,) if self._has_window else ()
         if self._narrow and chain.stored.bits <= _BYTE:
             return replace(chain, voi=full_window(chain.stored, chain.modality)), notes
-        if self._narrow:
-            window = window_from_table(self._patterns(values), chain)
-        else:
-            window = window_from_values(self._numbers(values), chain)
+        window = self._spanned(chain, values) if self.frame_count == 1 else self._window_of_all(chain, values)
         return replace(chain, voi=window), (*notes, _FROM_DATA)
 
-    def _chain(self, frame_index: int) -> tuple[Chain, bool]:
-        """The display chain of a frame, and whether its VOI is the image's own; read once."""
+    def _spanned(self, chain: Chain, values: Values) -> Window:
+        if self._narrow:
+            return window_from_table(self._patterns(values), chain)
+        return window_from_values(self._numbers(values), chain)
+
+    def _window_of_all(self, chain: Chain, values: Values) -> Window:
+        """One window for all frames, from a few of them: the brightness must not jump from frame to frame."""
+        with self._survey_lock:
+            if self._survey is None:
+                found = [window for index in self._surveyed() if (window := self._look(index)) is not None]
+                self._survey = spanning(found or [self._spanned(chain, values)])
+            return self._survey
+
+    def _surveyed(self) -> list[int]:
+        """Frames that stand for the others: evenly spread, the first and the last among them."""
+        last = self.frame_count - 1
+        return sorted({round(last * part / (_SURVEYED - 1)) for part in range(_SURVEYED)})
+
+    def _look(self, frame_index: int) -> Window | None:
+        """What one frame spans; None where it cannot be had."""
+        try:
+            values, _ = self._reader.frame(frame_index)
+        except PonteError:
+            return None
+        return self._spanned(self._display(frame_index).chain, values)
+
+    def _display(self, frame_index: int) -> Display:
+        """What the dataset says of the display of a frame; read once."""
         key = frame_index if self._by_frame else 0
         with self._lock:
-            if key not in self._chains:
+            if key not in self._displays:
                 with quiet():
-                    self._chains[key] = self._read_chain(key)
-            return self._chains[key]
-
-    def _read_chain(self, frame_index: int) -> tuple[Chain, bool]:
-        stored = grayscale.stored_of(self._description)
-        modality = grayscale.modality_of(self._dataset, frame_index, stored)
-        signed = stored.signed or (isinstance(modality, Rescale) and modality.intercept < 0)
-        voi: Voi | None = grayscale.voi_of(self._dataset, frame_index, signed=signed)
-        padding = grayscale.padding_of(self._dataset, self._description)
-        inverted = grayscale.is_inverted(self._dataset, self.photometric)
-        return Chain(stored, modality, voi or Window(0, 1), padding, inverted), voi is not None
+                    self._displays[key] = grayscale.display_of(self._dataset, self._description, key)
+            return self._displays[key]
 
     @cached_property
     def _by_frame(self) -> bool:
