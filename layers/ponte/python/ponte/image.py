@@ -13,6 +13,7 @@ from pydicom.uid import UID, SegmentationStorage
 
 from ponte import attributes, grayscale, groups
 from ponte.codecs import IMAGE_CODECS
+from ponte.colourspace import PARTIAL, TRANSFORMED, contradicts, from_partial, is_transformed
 from ponte.display import (
     TABLE_BITS,
     Chain,
@@ -42,6 +43,7 @@ from ponte.quiet import BROKEN_INPUT, quiet
 
 _FROM_DATA = "window from the data"
 _DEGENERATE = "window of the image unusable"
+_CODE_STREAM = "colour space of the code stream used"
 _BYTE = 8
 _SURVEYED = 5  # frames that a window for all is taken from
 
@@ -104,7 +106,7 @@ class Image:
         self, values: Values, photometric: str, frame_index: int, window: Window | None
     ) -> Picture:
         if self._description.samples > 1:
-            return Picture(self._colour(values, photometric), None, ())
+            return self._colour(values, photometric, frame_index)
         if self.photometric == "PALETTE COLOR":
             return Picture(np.take(self._palette, self._patterns(values), axis=0, mode="clip"), None, ())
         return self._gray(values, frame_index, window)
@@ -230,12 +232,19 @@ class Image:
             return native_endian(values)
         return grayscale.stored_of(self._description).values(self._patterns(values))
 
-    def _colour(self, values: Values, photometric: str) -> npt.NDArray[np.uint8]:
+    def _colour(self, values: Values, photometric: str, frame_index: int) -> Picture:
         surplus = self._description.bits_stored - _BYTE
         samples = self._patterns(values)
         if surplus > 0 and samples.dtype.itemsize > 1:
             samples = samples >> surplus
-        return to_rgb(samples.astype(np.uint8, copy=False), photometric)
+        samples = samples.astype(np.uint8, copy=False)
+        data = self._reader.code_stream(frame_index)
+        if not data and self.photometric in PARTIAL:
+            return Picture(from_partial(samples), None, ())
+        if photometric in TRANSFORMED or is_transformed(data):
+            photometric = "RGB"
+        notes = (_CODE_STREAM,) if contradicts(data, self.photometric) else ()
+        return Picture(to_rgb(samples, photometric), None, notes)
 
 
 def _without_pixels(dataset: Dataset) -> NotAnImage:
