@@ -7,9 +7,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ponte.dicomweb import Credentials, DicomWebSource
-from ponte.folder import FolderSource
-
 from ponte.errors import SourceRefused
+from ponte.folder import FolderSource
 from ponte.source import Source
 from ponte_aws import clients
 from render.settings import WorkerSettings
