@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
 
 import imagecodecs
@@ -51,16 +50,15 @@ def encode_page_image(picture: Picture, lossless: bool) -> PageImage:
 def _flate(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Every row as its difference to the row above, after the byte that says so, deflated.
 
-    Of such differences only runs repeat: looking for nothing else (Z_RLE) takes a third less time than
-    zlib's level 1, and came out smaller on noise.
+    By ISA-L's level 1: about the cost of a JPEG where zlib's own takes three times as long; level 0 saves
+    nothing more.
     """
     lines = pixels.reshape(len(pixels), -1)
     filtered = np.empty((lines.shape[0], lines.shape[1] + 1), np.uint8)
     filtered[:, 0] = _UP
     filtered[0, 1:] = lines[0]
     np.subtract(lines[1:], lines[:-1], out=filtered[1:, 1:])
-    deflate = zlib.compressobj(level=1, strategy=zlib.Z_RLE)
-    return deflate.compress(filtered) + deflate.flush()
+    return bytes(imagecodecs.isal_encode(filtered, level=1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 
 from ponte import syntaxes
-from ponte.codecs import DECODERS, decoder_of
+from ponte.codecs import decoder_of
 from ponte.errors import PonteError, UnsupportedTransferSyntax
 from ponte.instance import open_instance
 from ponte.pixels import PixelDescription, PixelReader
@@ -113,9 +113,6 @@ def _decoder_name(syntax: uid.UID) -> str:
     _, plugin = decoder_of(syntax)
     if not plugin:
         return "pydicom"
-    chosen = DECODERS[syntax]
-    if isinstance(chosen, str):
-        return chosen
     return "zlib" if syntax == syntaxes.DEFLATED_FRAMES else "imagecodecs"
 
 
