@@ -116,6 +116,12 @@ class Image:
         with quiet():
             return groups.slice_position_mm(self._dataset, frame_index)
 
+    @cached_property
+    def pixel_aspect(self) -> float:
+        """Height over width of a pixel as it should be seen; pictures keep the stored resolution."""
+        with quiet():
+            return groups.pixel_aspect(self._dataset)
+
     def _gray(self, values: Values, frame_index: int, window: Window | None) -> Picture:
         display = self._display(frame_index)
         chain, notes = display.chain, display.notes
