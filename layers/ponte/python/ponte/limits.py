@@ -24,6 +24,7 @@ ORDINARY_SAMPLES: Final = 64 << 20
 """Samples of a frame up to which a decoder works in this process; four times the largest mammogram."""
 
 _RLE_RATIO = 64  # two bytes stand for 128 at most (PS3.5 G.3.1)
+_RLE_LONGEST, _RLE_PADDING = 2, 1024  # a pixel in a run of its own takes two bytes
 _DEFLATE_RATIO = 1032  # two bits for 258 (RFC 1951)
 
 
@@ -79,8 +80,15 @@ def _check_rle(data: bytes, d: PixelDescription, index: int) -> None:
         raise CannotDecode(
             f"Frame {index + 1} has {found}; expected {expected}", code="PIXEL_HEADER_MISMATCH"
         )
-    if any(end - start < d.rows * d.columns // _RLE_RATIO for start, end in pairwise((*offsets, len(data)))):
+    pixels = d.rows * d.columns
+    lengths = [end - start for start, end in pairwise((*offsets, len(data)))]
+    if min(lengths) < pixels // _RLE_RATIO:
         raise _short(index)
+    if max(lengths) > _RLE_LONGEST * pixels + _RLE_PADDING:
+        raise CannotDecode(
+            f"Frame {index + 1} has an RLE segment of {max(lengths)} bytes for {pixels} pixels",
+            code="PIXEL_HEADER_MISMATCH",
+        )
 
 
 def _short(index: int) -> CannotDecode:

@@ -26,6 +26,7 @@ _GRAY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
 _FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 _MOST_FRAMES = 2**31 - 1
+_RUST_PANIC = "pyo3_runtime"  # the module of an error that no `except Exception` sees
 
 Values = npt.NDArray[Any]
 
@@ -157,6 +158,10 @@ def decode(syntax: str, source: bytes, position: int, options: Mapping[str, Any]
             raise LimitExceeded("The frame does not fit in memory") from error
         except BROKEN_INPUT as error:
             raise CannotDecode("The decoder refused the frame") from error
+        except BaseException as error:
+            if type(error).__module__ != _RUST_PANIC:
+                raise
+            raise CannotDecode("The decoder gave up on the frame") from None
     return values, str(properties["photometric_interpretation"])
 
 
