@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ponte.errors import NotDicom
 
@@ -26,14 +27,17 @@ _LONG_VRS = frozenset(
 Bytes = bytes | memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
-    """One element of the top level. `length` is what the value takes in the stream, delimiters included."""
+class Element(NamedTuple):
+    """One element of the top level. `length` is what the value takes in the stream, delimiters included.
+
+    `delimited` says that the stream does not say so, but has a delimiter at the value's end.
+    """
 
     tag: int
     vr: bytes
     start: int
     length: int
+    delimited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ class _Walker:
             end = _Walker(self._data, IMPLICIT_LITTLE).sequence(tag, start, depth + 1)
         else:
             end = self.sequence(tag, start, depth + 1)
-        return Element(tag, vr, start, end - start)
+        return Element(tag, vr, start, end - start, delimited=True)
 
     def _header(self, offset: int) -> tuple[int, bytes, int, int]:
         """Tag, VR, start of the value and its length."""
