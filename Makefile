@@ -12,8 +12,9 @@ help: ## What each target does
 setup: ## Make .venv ready (nothing to do when the locks have not changed)
 	@$(PYTHON) tools/bootstrap.py
 
+# UID counts only where it is given to make: shells have a variable of that name.
 demo: setup ## A study becomes a PDF and a callback, on the embedded stack. STUDY=folder|URL takes yours
-	@$(BIN)/ponte demo $(if $(STUDY),"$(STUDY)") $(if $(UID),--study "$(UID)")
+	@$(BIN)/ponte demo $(if $(STUDY),"$(STUDY)") $(if $(findstring command,$(origin UID)),--study "$(UID)")
 
 up: setup ## Start the local stack, with the API on http://127.0.0.1:9000
 	@$(BIN)/ponte up

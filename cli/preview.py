@@ -21,6 +21,7 @@ def preview(
     window: Annotated[
         str | None, typer.Option(metavar="C,W", help="Window center and width, in modality values.")
     ] = None,
+    overlays: Annotated[bool, typer.Option("--overlays", help="Draw the overlays, in white.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write one frame as an 8-bit PNG, gray or RGB, as it would be displayed."""
@@ -33,7 +34,7 @@ def preview(
     image = Image(open_instance(file.read_bytes()))
     if frame > image.frame_count:
         raise InvalidRequest(f"--frame is {frame}; the image has {image.frame_count}")
-    picture = image.picture(frame - 1, chosen)
+    picture = image.picture(frame - 1, chosen, overlays=overlays)
     with whole_file(output) as stream:
         Png.fromarray(picture.pixels).save(stream, "PNG")
     used = None if picture.window is None else [picture.window.center, picture.window.width]

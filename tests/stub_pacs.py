@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -72,10 +73,12 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def stub_pacs() -> Iterator[StubPacs]:
+def stub_pacs(tls: ssl.SSLContext | None = None) -> Iterator[StubPacs]:
     stub = StubPacs()
     server = _Server(("127.0.0.1", 0), _handler(stub))
-    stub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    stub.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -70,7 +70,7 @@ def post(target: Target, policy: Policy, headers: Mapping[str, str], body: Body)
     policy.check_addresses(target, addresses)
     try:
         connection = _connect(target, addresses)
-        with _deadline(connection, TOTAL_S + body.size_bytes / SLOWEST_BYTES_PER_S):
+        with _deadline(connection, longest_s(body.size_bytes)):
             connection.request(
                 "POST",
                 target.path,
@@ -82,6 +82,11 @@ def post(target: Target, policy: Policy, headers: Mapping[str, str], body: Body)
     except (OSError, http.client.HTTPException) as error:
         raise DeliveryFailed(f"no answer from the receiver ({type(error).__name__})") from error
     return Answer(response.status, time.monotonic() - started, _retry_after_s(response))
+
+
+def longest_s(body_bytes: int) -> float:
+    """How long sending so much may take, and hearing the answer."""
+    return TOTAL_S + body_bytes / SLOWEST_BYTES_PER_S
 
 
 def resolve(target: Target) -> list[Address]:

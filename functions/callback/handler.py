@@ -7,7 +7,7 @@ from typing import Any, cast
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from callback.body import JsonBody, PdfBody, callback_fields
-from callback.delivery import Answer, Body, post
+from callback.delivery import Answer, Body, longest_s, post
 from callback.settings import CallbackSettings, callback_settings
 from ponte.errors import PermanentError, PonteError
 from ponte_aws import clients
@@ -15,7 +15,7 @@ from ponte_aws.announce import announcer, count_metric
 from ponte_aws.callback_url import Policy
 from ponte_aws.jobs import Failure, Job, Jobs, State, now
 from ponte_aws.log import make_logger
-from ponte_aws.queues import Message, RetryLater, backoff_s, handle_batch
+from ponte_aws.queues import Message, RetryLater, backoff_s, handle_batch, hide
 from ponte_aws.secrets import unseal
 
 logger = make_logger("callback")
@@ -44,6 +44,8 @@ def handle(message: Message, settings: CallbackSettings) -> None:
     if job.state not in {State.DELIVERING, State.FAILED} or job.callback.get("ended"):
         logger.info("callback already ended", extra={"job_id": job.job_id, "state": job.state.value})
         return
+    # After a killed function the message comes again then, and not after the queue's whole time-out.
+    hide(clients.sqs(), settings.callback_queue_url, message, _longest_s(job))
     attempt = message.receive_count
     if attempt > settings.max_attempts:
         _give_up(jobs, job, attempt, "the attempts are used up")
@@ -65,6 +67,11 @@ def handle(message: Message, settings: CallbackSettings) -> None:
     jobs.record_callback(job.job_id, {"attempts": attempt, "last_error": outcome, "at": now()}, final=False)
     logger.warning("callback failed", extra={"job_id": job.job_id, "attempt": attempt, "outcome": outcome})
     raise RetryLater(outcome, max(delay_s or 0, backoff_s(attempt, settings.retry_base_seconds)))
+
+
+def _longest_s(job: Job) -> float:
+    """How long one attempt may take, with the PDF as base64 and some time to read it."""
+    return 60 + 2 * longest_s(job.pdf.size_bytes if job.pdf else 0)
 
 
 def deliver(job: Job, settings: CallbackSettings) -> Answer:

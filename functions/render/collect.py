@@ -91,6 +91,11 @@ def _encode_frame(image: Image, frame_index: int, lossless: bool) -> _Outcome:
     return _Encoded(page_image, bare, decoded - began, perf_counter() - decoded)
 
 
+def _position(image: Image, instance: InstanceAttributes, frame_index: int) -> float | None:
+    """The slice position of a frame; that of an instance of one frame is known already."""
+    return instance.slice_position_mm if image.frame_count == 1 else image.slice_position_mm(frame_index)
+
+
 def _processors() -> int:
     """How many processors this process may use."""
     count = os.process_cpu_count() if sys.version_info >= (3, 13) else os.cpu_count()
@@ -184,7 +189,13 @@ class Collector:
         for frame_index in range(image.frame_count):
             while len(self._pending) >= self._workers + _IN_FLIGHT_BEYOND_WORKERS:
                 self._finish_oldest()
-            record = PageRecord(series, instance, frame_index + 1, image.frame_count)
+            record = PageRecord(
+                series,
+                instance,
+                frame_index + 1,
+                image.frame_count,
+                slice_position_mm=_position(image, instance, frame_index),
+            )
             future = executor.submit(_encode_frame, image, frame_index, self._options.lossless)
             self._pending.append((record, future))
 

@@ -72,6 +72,7 @@ class PageRecord:
     instance: InstanceAttributes
     frame_number: int
     frame_count: int
+    slice_position_mm: float | None = None
     image: int = 0
     columns: int = 0
     rows: int = 0
@@ -189,8 +190,8 @@ class PageFrame:
             window = texts.number(record.window.center), texts.number(record.window.width)
             parts.append(texts.window.format(*window))
         parts.extend(texts.notes.get(note, note) for note in record.notes)
-        if instance.slice_position_mm is not None:
-            parts.append(texts.position.format(texts.number(instance.slice_position_mm)))
+        if record.slice_position_mm is not None:
+            parts.append(texts.position.format(texts.number(record.slice_position_mm)))
         return _joined(*parts)
 
 

@@ -50,6 +50,7 @@ class WorkerSettings(BaseSettings):
     max_allowed_workers: int = Field(default=8, ge=1)
     max_attempts: int = Field(default=5, ge=1)
     retry_base_seconds: int = Field(default=30, ge=0, le=900)
+    lease_seconds: int = Field(default=90, ge=1, le=900)
     pdf_language: Language = "pt-BR"
 
 

@@ -158,6 +158,9 @@ _PORTUGUESE = Texts(
     notes={
         "window from the data": "janela calculada dos dados",
         "window of the image unusable": "janela da imagem inutilizável",
+        "first of several windows": "primeira de várias janelas",
+        "real world values not applied": "valores físicos não aplicados",
+        "colour space of the code stream used": "espaço de cor do fluxo codificado",
     },
 )
 

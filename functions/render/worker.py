@@ -18,22 +18,23 @@ from ponte_aws.announce import announcer, count_metric
 from ponte_aws.jobs import NOT_SHOWN_KEPT, WORKING, Failure, Job, JobBusy, JobMoved, Jobs, Pdf, State
 from ponte_aws.log import make_logger
 from ponte_aws.queues import Message, RetryLater, handle_batch, hide, send
+from render.heartbeat import beating
 from render.place import open_source
 from render.settings import WorkerSettings, worker_settings
 from render.study import Progress, RenderOptions, RenderReport, RequestCodes, render_study
 
 logger = make_logger("worker")
-LEASE_MARGIN_S = 30
+HIDDEN_BEYOND_LEASE_S = 10  # a message comes again when the lease of a killed worker is over, not before
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Entry point: a batch of `{"job_id"}` messages."""
     settings = worker_settings()
     return cast(
         "dict[str, Any]",
         handle_batch(
             event,
-            lambda message: handle(message, settings, context.get_remaining_time_in_millis() // 1000),
+            lambda message: handle(message, settings),
             sqs=clients.sqs(),
             queue_url=settings.render_queue_url,
             retry_base_s=settings.retry_base_seconds,
@@ -41,36 +42,53 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     )
 
 
-def handle(message: Message, settings: WorkerSettings, remaining_s: int) -> None:
+def handle(message: Message, settings: WorkerSettings) -> None:
     """Take one job as far as it goes: stored and handed on, failed for good, or to be tried again."""
     jobs = Jobs(clients.jobs_table(settings.jobs_table), announcer(clients.sqs(), settings.report_queue_url))
     job_id, run = message.reference("job_id"), uuid.uuid4().hex
+    _hide(message, settings)
     try:
-        job = jobs.begin(job_id, run=run, lease_seconds=remaining_s + LEASE_MARGIN_S)
+        job = jobs.begin(job_id, run=run, lease_seconds=settings.lease_seconds)
     except JobMoved:
         _hand_on(jobs.get(job_id), settings)
         return
     except JobBusy as error:
-        raise RetryLater(error.detail, delay_s=60) from error
-    if message.receive_count > _attempts(job, settings):
+        raise RetryLater(error.detail, delay_s=settings.lease_seconds + HIDDEN_BEYOND_LEASE_S) from error
+    attempts = _attempts(job, settings)
+    if message.receive_count > attempts:
         _fail(jobs, job, settings, Failure("MEMORY", "the worker stopped without a word, at every attempt"))
         return
-    hide(clients.sqs(), settings.render_queue_url, message, remaining_s + 2 * LEASE_MARGIN_S)
-    try:
-        job = _render(jobs, job, run, settings)
-    except JobMoved:
-        raise RetryLater("the job was taken over", delay_s=60) from None
-    except PonteError as error:
-        failure, may_mend = Failure(error.code, error.detail), not isinstance(error, PermanentError)
-    except Exception as error:  # noqa: BLE001  the boundary: a fault of ours fails the job in the end, with a word
-        failure, may_mend = Failure("INTERNAL", f"a fault inside Ponte ({type(error).__name__})"), True
-    else:
-        _hand_on(job, settings)
-        return
-    if may_mend and message.receive_count < _attempts(job, settings):
+
+    def beat() -> None:
+        jobs.renew(job_id, run=run, lease_seconds=settings.lease_seconds)
+        _hide(message, settings)
+
+    with beating(beat, lease_s=settings.lease_seconds):
+        done, failure, may_mend = _try(jobs, job, run, settings)
+    if done is not None:
+        _hand_on(done, settings)
+    elif may_mend and message.receive_count < attempts:
         jobs.release(job_id, run=run)
         raise RetryLater(failure.detail)
-    _fail(jobs, job, settings, failure)
+    else:
+        _fail(jobs, job, settings, failure)
+
+
+def _try(jobs: Jobs, job: Job, run: str, settings: WorkerSettings) -> tuple[Job | None, Failure, bool]:
+    """One attempt: the job with its PDF, or why there is none and whether another attempt may mend it."""
+    try:
+        return _render(jobs, job, run, settings), Failure("", ""), False
+    except JobMoved:
+        raise RetryLater("the job was taken over", delay_s=settings.lease_seconds) from None
+    except PonteError as error:
+        return None, Failure(error.code, error.detail), not isinstance(error, PermanentError)
+    except Exception as error:  # noqa: BLE001  the boundary: a fault of ours fails the job in the end, with a word
+        return None, Failure("INTERNAL", f"a fault inside Ponte ({type(error).__name__})"), True
+
+
+def _hide(message: Message, settings: WorkerSettings) -> None:
+    seconds = settings.lease_seconds + HIDDEN_BEYOND_LEASE_S
+    hide(clients.sqs(), settings.render_queue_url, message, seconds)
 
 
 def _attempts(job: Job, settings: WorkerSettings) -> int:

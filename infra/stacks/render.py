@@ -136,6 +136,7 @@ class RenderStack(Stack):
                 "DICOM_AUTH_SECRET_ARN": configuration.dicom_auth_secret_arn,
                 "MAX_ALLOWED_WORKERS": str(configuration.max_allowed_workers),
                 "MAX_ATTEMPTS": str(tuning.render_attempts),
+                "LEASE_SECONDS": str(tuning.lease_s),
                 "RETRY_BASE_SECONDS": str(tuning.retry_base_s),
                 "PDF_LANGUAGE": configuration.pdf_language,
             },

@@ -25,6 +25,7 @@ class Tuning:
     callback_attempts: int = 10
     report_attempts: int = 5
     retry_base_s: int = 30
+    lease_s: int = 90  # until a worker that was killed is replaced
     retention_days: int = 7
 
     @classmethod
@@ -41,4 +42,5 @@ class Tuning:
             callback_attempts=3,
             report_attempts=3,
             retry_base_s=1,
+            lease_s=20,
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -43,9 +45,15 @@ def function_with(stack: LocalStack, output: str, **variables: str) -> Iterator[
 
 
 @contextmanager
-def pacs_stub(content_type: str, body: bytes) -> Iterator[tuple[str, list[str]]]:
-    """A server that answers every GET with the same body; its URL, and the paths that were asked for."""
+def pacs_stub(
+    content_type: str, body: bytes, *, stall_first: bool = False
+) -> Iterator[tuple[str, list[str]]]:
+    """A server that answers every GET with the same body; its URL, and the paths that were asked for.
+
+    With `stall_first` the first answer stops in the middle, and goes no further.
+    """
     asked: list[str] = []
+    closing = threading.Event()
 
     class Stub(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -54,6 +62,10 @@ def pacs_stub(content_type: str, body: bytes) -> Iterator[tuple[str, list[str]]]
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            if stall_first and len(asked) == 1:
+                self.wfile.write(body[: len(body) // 2])
+                closing.wait(60)
+                return
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  http.server's name
@@ -66,6 +78,7 @@ def pacs_stub(content_type: str, body: bytes) -> Iterator[tuple[str, list[str]]]
     try:
         yield f"http://127.0.0.1:{server.server_port}", asked
     finally:
+        closing.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -155,13 +168,58 @@ def test_a_login_page_in_place_of_images_is_an_error_and_never_an_empty_pdf(
     assert (answer.status, answer.json()["code"]) == (502, "PACS_ERROR")
 
 
+@pytest.mark.skipif(
+    not Path("/proc").is_dir(), reason="needs Linux: it finds the function's process in /proc"
+)
+def test_a_worker_that_is_killed_in_the_middle_is_replaced_and_the_caller_hears_once(
+    local_stack: LocalStack, api: Api, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    if local_stack.options.endpoint_url:
+        pytest.skip("needs the functions' processes on this machine")
+    path = callback_path(request)
+    body = multipart_of_demo_study(tmp_path)
+    with (
+        pacs_stub('multipart/related; type="application/dicom"; boundary=cut', body, stall_first=True) as (
+            url,
+            asked,
+        ),
+        function_with(local_stack, "WorkerFunction", DICOM_WADO_URL=url, LEASE_SECONDS="2"),
+    ):
+        job_id = api.render(STUDY, local_stack.receiver.url(path))["job_id"]
+        wait_for(lambda: bool(asked), timeout_s=30, msg="the worker did not ask for the study")
+        assert api.job(job_id)["state"] == "fetching"
+        assert kill_processes_of(local_stack, local_stack.outputs["WorkerFunction"]) > 0
+        job = api.finished(job_id)
+    assert (job["state"], len(asked)) == ("delivered", 2)
+    assert len(local_stack.receiver.accepted(path)) == 1
+
+
+def kill_processes_of(stack: LocalStack, function_name: str) -> int:
+    """kill -9 of the processes in which this stack runs a function; how many there were."""
+    killed = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if str(stack.folder) in command and f"ministack-lambda-{function_name}" in command:
+            os.kill(int(entry.name), signal.SIGKILL)
+            killed += 1
+    return killed
+
+
+def multipart_of_demo_study(folder: Path) -> bytes:
+    """Three instances of the demo study as a server sends them, with the boundary `cut`."""
+    demo_study.write(folder / "study")
+    parts = [fetched.data for fetched in FolderSource(folder / "study").instances(STUDY)][:3]
+    head = b"--cut\r\nContent-Type: application/dicom\r\n\r\n"
+    return b"".join(head + part + b"\r\n" for part in parts) + b"--cut--\r\n"
+
+
 def test_an_address_template_is_asked_with_the_study(
     local_stack: LocalStack, api: Api, tmp_path: Path
 ) -> None:
-    demo_study.write(tmp_path / "study")
-    parts = [fetched.data for fetched in FolderSource(tmp_path / "study").instances(STUDY)][:3]
-    head = b"--cut\r\nContent-Type: application/dicom\r\n\r\n"
-    body = b"".join(head + part + b"\r\n" for part in parts) + b"--cut--\r\n"
+    body = multipart_of_demo_study(tmp_path)
     with (
         pacs_stub('multipart/related; type="application/dicom"; boundary=cut', body) as (url, asked),
         function_with(

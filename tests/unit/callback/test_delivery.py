@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from callback import delivery
 from callback.body import JsonBody
 from callback.delivery import DeliveryFailed, post
 from ponte_aws.callback_url import CallbackRefused, Policy, Target
+from tests.tls import self_signed_context
 from tests.unit.callback.receiver import receiving
 
 BODY = JsonBody(b"{}")
@@ -58,13 +61,36 @@ def test_a_listed_loopback_address_is_refused_outside_stage_local() -> None:
         post(target, policy, {}, BODY)
 
 
-def test_a_self_signed_certificate_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    with receiving() as receiver:
-        port = int(receiver.url.rpartition(":")[2])
-        policy = Policy.parse(f"https://127.0.0.1:{port}", "local")
-        with pytest.raises(DeliveryFailed):
-            post(policy.check_url(f"https://127.0.0.1:{port}/"), policy, {}, BODY)
+def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tmp_path: Path) -> None:
+    with receiving(self_signed_context(tmp_path)) as receiver:
+        policy = Policy.parse(receiver.url, "local")
+        with pytest.raises(DeliveryFailed, match="SSLCertVerificationError"):
+            post(policy.check_url(receiver.url), policy, {"Authorization": "secret"}, BODY)
         assert receiver.requests == []
+
+
+def test_a_trusted_certificate_for_another_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = self_signed_context(tmp_path, host="127.0.0.2")
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+    monkeypatch.setattr(delivery, "_tls_context", lambda: trusting)
+    with receiving(server) as receiver:
+        policy = Policy.parse(receiver.url, "local")
+        with pytest.raises(DeliveryFailed, match="SSLCertVerificationError"):
+            post(policy.check_url(receiver.url), policy, {}, BODY)
+        assert receiver.requests == []
+
+
+def test_a_trusted_certificate_for_the_name_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = self_signed_context(tmp_path)
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+    monkeypatch.setattr(delivery, "_tls_context", lambda: trusting)
+    with receiving(server) as receiver:
+        policy = Policy.parse(receiver.url, "local")
+        assert post(policy.check_url(receiver.url), policy, {}, BODY).accepted
 
 
 def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

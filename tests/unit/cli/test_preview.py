@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ponte.instance import open_instance
 from tests.unit.cli.test_render import run
 from tests.unit.render.studies import color, damaged, gray, report
 
@@ -108,3 +109,15 @@ def test_what_is_no_sound_image_is_exit_code_3_with_its_reason(
     assert run(monkeypatch, "preview", tmp_path / "a.dcm", "-o", tmp_path / "a.png") == 3
     assert capsys.readouterr().err.startswith(f"ponte: {code}: ")
     assert not (tmp_path / "a.png").exists()
+
+
+def test_overlays_are_drawn_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plane = {0x0010: ("US", 8), 0x0011: ("US", 8), 0x0050: ("SS", [1, 1]), 0x3000: ("OW", b"\xff" * 8)}
+    dataset = open_instance(gray(1, np.zeros((8, 8), np.uint8)))
+    for element, (vr, value) in plane.items():
+        dataset.add_new(0x6000 << 16 | element, vr, value)
+    dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    for options, brightest in (([], 0), (["--overlays"], 255)):
+        run(monkeypatch, "preview", tmp_path / "a.dcm", "-o", tmp_path / "a.png", *options)
+        with Image.open(tmp_path / "a.png") as png:
+            assert np.asarray(png).max() == brightest

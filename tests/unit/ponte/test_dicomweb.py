@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from ponte.dicomweb import Credentials, DicomWebSource, Limits
 from ponte.errors import AccessRefused, InvalidRequest, SourceRefused, SourceUnavailable, StudyNotFound
 from tests.stub_pacs import Answer, Asked, StubPacs, instances, stub_pacs
+from tests.tls import self_signed_context
 
 UID = "1.2.3"
 STUDY = f"/dicom-web/studies/{UID}"
@@ -277,3 +279,12 @@ def test_proxies_and_netrc_of_the_environment_are_ignored(
     pacs.routes[STUDY] = instances(b"one")
     assert fetched(source(pacs)) == [b"one"]
     assert "authorization" not in pacs.asked[0].headers
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_and_no_credential_is_sent(tmp_path: Path) -> None:
+    with stub_pacs(self_signed_context(tmp_path)) as stub:
+        credentials = Credentials.from_json({"type": "bearer", "token": "secret"})
+        source = DicomWebSource(stub.url, credentials=credentials)
+        with pytest.raises(SourceRefused, match="certificate"):
+            next(source.instances("1.2.3"))
+        assert stub.asked == []

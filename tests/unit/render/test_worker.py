@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from infra.local.process import wait_for
 from ponte.errors import SourceUnavailable, StudyNotFound
 from ponte_aws import clients
 from ponte_aws.jobs import Job, RenderRequest, State, new_job_id
+from render import study as study_module
 from render import worker
 from render.settings import worker_settings
 from tests.factories import STUDY_UID, encode, make_ct, make_report
@@ -136,6 +138,27 @@ def test_a_fault_of_ours_comes_again_and_leaves_the_job_free(
         fail_with(patch, RuntimeError("a fault of ours"))
         assert work(job_id) != []
     assert work(job_id, receive_count=2) == []
+    assert aws.jobs.get(job_id).state is State.DELIVERING
+
+
+def test_the_lease_is_prolonged_while_the_work_goes_on(
+    aws: Aws, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEASE_SECONDS", "1")
+    worker_settings.cache_clear()
+    job_id = make_job(aws).job_id
+    leases = set[int]()
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        def prolonged() -> bool:
+            leases.add(int(aws.table.get_item(Key={"job_id": job_id})["Item"]["lease_until"]))
+            return len(leases) > 2
+
+        wait_for(prolonged, timeout_s=20, msg="the lease was not prolonged")
+        return study_module.render_study(*args, **kwargs)
+
+    monkeypatch.setattr(worker, "render_study", slow)
+    assert work(job_id) == []
     assert aws.jobs.get(job_id).state is State.DELIVERING
 
 

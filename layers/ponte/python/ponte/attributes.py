@@ -6,7 +6,7 @@ Callers read within `ponte.quiet.quiet()`, once for each dataset.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any, Final
 
@@ -139,16 +139,3 @@ def is_empty(dataset: Dataset, keyword: str) -> bool:
         return not dataset.get_item(keyword).value
     except BROKEN_INPUT:
         return False
-
-
-def functional_group(dataset: Dataset, frame_index: int, keyword: str) -> Iterator[Dataset]:
-    """The places that may describe a frame, the most specific first (PS3.3 C.7.6.16.1).
-
-    First the frame's own functional group, then the shared one, then the dataset itself.
-    """
-    frames = values(dataset, "PerFrameFunctionalGroupsSequence")
-    if frame_index < len(frames) and isinstance(frames[frame_index], Dataset):
-        yield from items(frames[frame_index], keyword)[:1]
-    for shared in items(dataset, "SharedFunctionalGroupsSequence")[:1]:
-        yield from items(shared, keyword)[:1]
-    yield dataset

@@ -21,7 +21,7 @@ from pydicom import uid
 from pydicom.pixels.decoders.base import Decoder, DecodeRunner, get_decoder
 
 from ponte import syntaxes
-from ponte.codestream import read_codestream
+from ponte.colourspace import jpeg_colour
 from ponte.errors import UnsupportedTransferSyntax
 
 OURS: Final = "ponte"
@@ -41,10 +41,8 @@ def _jpeg_lossy(data: bytes, runner: DecodeRunner) -> Samples:
 
     if runner.samples_per_pixel == 1:
         return jpeg8_decode(data)
-    header = read_codestream(data)
-    coded = "RGB" if runner.photometric_interpretation == "RGB" else "YCBCR"
-    if header is not None and header.adobe_transform is not None:
-        coded = "YCBCR" if header.adobe_transform else "RGB"
+    said = "RGB" if runner.photometric_interpretation == "RGB" else "YCBCR"
+    coded = jpeg_colour(data) or said
     runner.set_option("photometric_interpretation", "RGB")
     return jpeg8_decode(data, colorspace=coded, outcolorspace="RGB")
 

@@ -1,63 +1,136 @@
-"""What a JPEG or JPEG 2000 codestream says about itself, read from its header without decoding.
+"""What a compressed frame says about itself, read from its header without decoding.
 
-Decoders trust the codestream and allocate what it declares, so it is read before they are.
-ITU-T T.81 B.2.2 (JPEG), T.87 C.2.2 (JPEG-LS), T.800 A.5.1 (JPEG 2000).
+Decoders trust the codestream and allocate what it declares, so it is read before they are. What is broken
+has no header: the answer is None, never an error, and no more is read than the header.
+ITU-T T.81 B.2.2 (JPEG), T.87 C.2 (JPEG-LS), T.800 A (JPEG 2000), T.814 A (HTJ2K), PS3.5 G.5 (RLE).
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import Final
 
-_SOI, _SOS, _EOI = 0xD8, 0xDA, 0xD9
+from ponte import jpeg2000, jpegxl
+from ponte.frameheader import Codestream
+
+__all__ = ["Codestream", "read_codestream", "read_rle_offsets"]
+
+_SOF_PROGRESSIVE, _SOS, _EOI = 0xC2, 0xDA, 0xD9
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
-_ADOBE = 0xEE
+_KINDS: Final = {
+    0xC0: "JPEG baseline",
+    0xC1: "JPEG extended",
+    _SOF_PROGRESSIVE: "JPEG progressive",
+    0xC3: "JPEG lossless",
+    0xF7: "JPEG-LS",
+}
+_WITHOUT_TRANSFORM = frozenset({"JPEG lossless", "JPEG-LS"})
+_LSE, _LSE_SIZE = 0xF8, 4
+_ADOBE, _JFIF = 0xEE, 0xE0
 _ADOBE_LENGTH = 14  # real files have markers that are cut; those say nothing
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+_MARKERS = 1000  # markers and fill bytes of a header; a real one has about ten
+_SCANS = 64  # of a progressive JPEG: an encoder makes ten, and each is a pass over the whole image
 
-
-@dataclass(frozen=True, slots=True)
-class Codestream:
-    """`adobe_transform` is what the Adobe marker says of the colour space: 0 RGB, 1 YCbCr."""
-
-    rows: int
-    columns: int
-    samples: int
-    precision: int
-    adobe_transform: int | None = None
+_RLE_HEADER = struct.Struct("<16L")
 
 
 def read_codestream(data: bytes) -> Codestream | None:
-    """The header of a JPEG, JPEG-LS, JPEG 2000 or HTJ2K frame; None where it is neither, or is broken."""
+    """The header of a JPEG, JPEG-LS, JPEG 2000, HTJ2K or JPEG XL frame; None where it is neither, or broken.
+
+    JPEG 2000 and JPEG XL are read bare and in their file formats.
+    """
     try:
         if data[:2] == b"\xff\xd8":
             return _jpeg(data)
-        start = data.find(b"\xff\x4f\xff\x51", 0, 4096)
-        return _jpeg2000(data, start) if start >= 0 else None
+        if jpegxl.looks_like(data):
+            return jpegxl.read_header(data)
+        return jpeg2000.read_header(data)
     except (IndexError, struct.error):
         return None
 
 
+def read_rle_offsets(data: bytes) -> tuple[int, ...] | None:
+    """Where the segments of a frame start, 15 at most; None where they cannot be there. PS3.5 G.5.
+
+    The first stands behind the header, each behind the one before, the last before the end.
+    """
+    if len(data) < _RLE_HEADER.size:
+        return None
+    count, *offsets = _RLE_HEADER.unpack_from(data)
+    used = tuple(offsets[:count])
+    if not 1 <= count <= len(offsets) or used[0] != _RLE_HEADER.size or used[-1] >= len(data):
+        return None
+    return used if all(a < b for a, b in pairwise(used)) else None
+
+
 def _jpeg(data: bytes) -> Codestream | None:
-    offset, adobe = 2, None
-    while data[offset] == 0xFF:
+    """One start of frame before the first scan; JPEG-LS may give a large size behind it (T.87 C.2.4.1)."""
+    header: Codestream | None = None
+    adobe: int | None = None
+    jfif = named_rgb = False
+    for marker, start, length in _segments(data):
+        if marker in _START_OF_FRAME:
+            if header is not None:
+                return None
+            header = _start_of_frame(data, marker, start)
+            named_rgb = header.samples == 3 and data[start + 6 : start + 15 : 3] == b"RGB"
+        elif marker == _ADOBE and length >= _ADOBE_LENGTH and data[start : start + 5] == b"Adobe":
+            adobe = data[start + 11]
+        elif marker == _JFIF:
+            jfif = data[start : start + 4] == b"JFIF"
+        elif marker == _LSE and header is not None and data[start] == _LSE_SIZE:
+            rows, columns = _oversize(data, start)
+            header = replace(header, rows=header.rows or rows, columns=header.columns or columns)
+    if header is None or not (header.rows and header.columns and header.samples):
+        return None
+    transform = (
+        "" if header.kind in _WITHOUT_TRANSFORM else _transform(header.samples, adobe, jfif, named_rgb)
+    )
+    return replace(header, adobe_transform=adobe, transform=transform)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start of its parameters and the length that it declares, up to the first scan."""
+    offset = 2
+    for _ in range(_MARKERS):
+        if offset + 4 > len(data) or data[offset] != 0xFF:
+            return
         marker = data[offset + 1]
         if marker == 0xFF:
             offset += 1
             continue
-        if marker in _START_OF_FRAME:
-            precision, rows, columns, samples = struct.unpack_from(">BHHB", data, offset + 4)
-            return Codestream(rows, columns, samples, precision, adobe)
         if marker in (_SOS, _EOI):
-            return None
+            return
         length = 0 if marker in _WITHOUT_LENGTH else struct.unpack_from(">H", data, offset + 2)[0]
-        if marker == _ADOBE and length >= _ADOBE_LENGTH and data[offset + 4 : offset + 9] == b"Adobe":
-            adobe = data[offset + 15]
+        yield marker, offset + 4, length
         offset += 2 + length
-    return None
 
 
-def _jpeg2000(data: bytes, start: int) -> Codestream:
-    _, width, height, left, top = struct.unpack_from(">HLLLL", data, start + 6)
-    samples, precision = struct.unpack_from(">HB", data, start + 40)
-    return Codestream(height - top, width - left, samples, (precision & 0x7F) + 1)
+def _start_of_frame(data: bytes, marker: int, start: int) -> Codestream:
+    precision, rows, columns, samples = struct.unpack_from(">BHHB", data, start)
+    many_scans = marker == _SOF_PROGRESSIVE and data.count(b"\xff\xda") > _SCANS
+    return Codestream(rows, columns, samples, precision, kind=_KINDS.get(marker, "JPEG"), unusual=many_scans)
+
+
+def _oversize(data: bytes, start: int) -> tuple[int, int]:
+    """Rows and columns of a JPEG-LS image of more than 65,535: 2, 3 or 4 bytes each."""
+    width = data[start + 1]
+    if not 2 <= width <= 4 or start + 2 + 2 * width > len(data):
+        return 0, 0
+    rows = int.from_bytes(data[start + 2 : start + 2 + width], "big")
+    return rows, int.from_bytes(data[start + 2 + width : start + 2 + 2 * width], "big")
+
+
+def _transform(samples: int, adobe: int | None, jfif: bool, named_rgb: bool) -> str:
+    """The order in which decoders believe what a JPEG says of its colours."""
+    if samples != 3:
+        return ""
+    if jfif:
+        return "YCBCR"
+    if adobe is not None:
+        return "YCBCR" if adobe else "RGB"
+    return "RGB" if named_rgb else ""

@@ -5,6 +5,7 @@ Pure functions. For stored values of up to 16 bits the whole chain is one table,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -90,7 +91,7 @@ class Chain:
     stored: Stored
     modality: Modality
     voi: Voi
-    padding: tuple[int, int] | None
+    padding: tuple[float, float] | None
     inverted: bool
 
 
@@ -159,7 +160,7 @@ def container_table(chain: Chain, container_bits: int, shift: int) -> Gray:
     return table
 
 
-def is_padding(stored: npt.NDArray[Any], padding: tuple[int, int]) -> npt.NDArray[np.bool_]:
+def is_padding(stored: npt.NDArray[Any], padding: tuple[float, float]) -> npt.NDArray[np.bool_]:
     """True for values within the padding range, ends included (PS3.3 C.7.5.1.1.2)."""
     low, high = padding
     return np.asarray((stored >= low) & (stored <= high))
@@ -193,6 +194,13 @@ def window_from_values(stored: npt.NDArray[Any], chain_less_voi: Chain) -> Windo
         values = apply_modality(kept, chain_less_voi.modality)
     low, high = np.percentile(values, (_LOW_PERCENT, _HIGH_PERCENT))
     return _between(float(low), float(high), float(values.min()), float(values.max()))
+
+
+def spanning(windows: Sequence[Window]) -> Window:
+    """The window from the lowest black to the highest white of some."""
+    low = min(window.center - window.width / 2 for window in windows)
+    high = max(window.center + window.width / 2 for window in windows)
+    return Window((low + high) / 2, high - low, "LINEAR_EXACT")
 
 
 def full_window(stored: Stored, modality: Modality) -> Window:

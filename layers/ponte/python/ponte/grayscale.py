@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage
 
-from ponte import attributes
-from ponte.display import Lut, Modality, Rescale, Stored, Voi, VoiFunction, Window
+from ponte import attributes, groups
+from ponte.display import Chain, Lut, Modality, Rescale, Stored, Voi, VoiFunction, Window
 from ponte.pixels import PixelDescription
+from ponte.suv import suv_factor
 
 _RETIRED_BIPLANE_ANGIOGRAPHY = UID("1.2.840.10008.5.1.4.1.1.12.3")
 _ANGIOGRAPHY = frozenset(
     {XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage, _RETIRED_BIPLANE_ANGIOGRAPHY}
 )
+_PADDING = {
+    "PixelData": ("PixelPaddingValue", "PixelPaddingRangeLimit"),
+    "FloatPixelData": ("FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit"),
+    "DoubleFloatPixelData": ("DoubleFloatPixelPaddingValue", "DoubleFloatPixelPaddingRangeLimit"),
+}
 _FUNCTIONS: dict[str, VoiFunction] = {"LINEAR_EXACT": "LINEAR_EXACT", "SIGMOID": "SIGMOID"}
+
+
+FIRST_OF_WINDOWS: Final = "first of several windows"
+REAL_WORLD: Final = "real world values not applied"
+SUV_WHITE: Final = 5.0
+"""The SUV shown white where a PET image has no window; 0 is black."""
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """How one frame is displayed. Where `own` is false, the VOI of the chain has still to be found."""
+
+    chain: Chain
+    own: bool
+    notes: tuple[str, ...]
 
 
 def stored_of(description: PixelDescription) -> Stored:
@@ -32,7 +54,7 @@ def modality_of(dataset: Dataset, frame_index: int, stored: Stored) -> Modality:
     relationship = attributes.text(dataset, "PixelIntensityRelationship").upper()
     if relationship in ("LOG", "DISP") and attributes.text(dataset, "SOPClassUID") in _ANGIOGRAPHY:
         return Rescale()
-    for place in attributes.functional_group(dataset, frame_index, "PixelValueTransformationSequence"):
+    for place in groups.places(dataset, frame_index, "PixelValueTransformationSequence"):
         for item in attributes.items(place, "ModalityLUTSequence"):
             if (lut := _lut(item, signed=stored.signed, little=_little(dataset))) is not None:
                 return lut
@@ -43,25 +65,46 @@ def modality_of(dataset: Dataset, frame_index: int, stored: Stored) -> Modality:
     return Rescale()
 
 
-def voi_of(dataset: Dataset, frame_index: int, *, signed: bool) -> Voi | None:
-    """VOI LUT, or the first window that is not degenerate, or None (PS3.3 C.11.2)."""
-    for place in attributes.functional_group(dataset, frame_index, "FrameVOILUTSequence"):
+def voi_of(dataset: Dataset, frame_index: int, *, signed: bool) -> tuple[Voi | None, bool]:
+    """VOI LUT, or the first window that is not degenerate, or None (PS3.3 C.11.2); whether there are others.
+
+    A segmentation has neither, and says what its largest value is (PS3.3 C.8.20.2).
+    """
+    for place in groups.places(dataset, frame_index, "FrameVOILUTSequence"):
         for item in attributes.items(place, "VOILUTSequence"):
             if (lut := _lut(item, signed=signed, little=_little(dataset))) is not None:
-                return lut
-        if (window := _window(place)) is not None:
-            return window
-    return None
+                return lut, False
+        if windows := _windows(place):
+            return windows[0], len(windows) > 1
+    return _window_of_segments(dataset), False
 
 
-def padding_of(dataset: Dataset, description: PixelDescription) -> tuple[int, int] | None:
+def padding_of(dataset: Dataset, description: PixelDescription) -> tuple[float, float] | None:
     """The range of stored values that pad the image (PS3.3 C.7.5.1.1.2), in the sign of the stored values."""
-    one = attributes.to_int(attributes.first(dataset, "PixelPaddingValue"))
+    value, limit = _PADDING[description.keyword]
+    one = attributes.to_float(attributes.first(dataset, value))
     if one is None:
         return None
-    other = attributes.to_int(attributes.first(dataset, "PixelPaddingRangeLimit"))
+    other = attributes.to_float(attributes.first(dataset, limit))
     ends = sorted(_in_sign(end, description) for end in (one, one if other is None else other))
     return ends[0], ends[1]
+
+
+def display_of(dataset: Dataset, description: PixelDescription, frame_index: int) -> Display:
+    """All that the dataset says of the display of one gray frame."""
+    stored = stored_of(description)
+    modality = modality_of(dataset, frame_index, stored)
+    signed = stored.signed or (isinstance(modality, Rescale) and modality.intercept < 0)
+    voi, others = voi_of(dataset, frame_index, signed=signed)
+    notes: list[str] = [FIRST_OF_WINDOWS] if others else []
+    if isinstance(modality, Rescale) and (factor := suv_factor(dataset)) is not None:
+        voi = voi or Window(SUV_WHITE / factor / 2, SUV_WHITE / factor, "LINEAR_EXACT")
+        notes.extend([_suv(voi, factor)] if isinstance(voi, Window) else [])
+    if modality == Rescale() and _has_real_world_values(dataset, frame_index):
+        notes.append(REAL_WORLD)
+    padding, inverted = padding_of(dataset, description), is_inverted(dataset, description.photometric)
+    chain = Chain(stored, modality, voi or Window(0, 1), padding, inverted)
+    return Display(chain, voi is not None, tuple(notes))
 
 
 def is_inverted(dataset: Dataset, photometric: str) -> bool:
@@ -70,14 +113,37 @@ def is_inverted(dataset: Dataset, photometric: str) -> bool:
     return photometric == "MONOCHROME1" or shape == "INVERSE"
 
 
-def _window(place: Dataset) -> Window | None:
-    name = attributes.text(place, "VOILUTFunction").upper()
+def _windows(place: Dataset) -> list[Window]:
+    """The windows that are not degenerate."""
+    function = _FUNCTIONS.get(attributes.text(place, "VOILUTFunction").upper(), "LINEAR")
     centers, widths = attributes.floats(place, "WindowCenter"), attributes.floats(place, "WindowWidth")
-    for center, width in zip(centers, widths, strict=False):
-        window = Window(center, width, _FUNCTIONS.get(name, "LINEAR"))
-        if not window.is_degenerate:
-            return window
-    return None
+    pairs = zip(centers, widths, strict=False)
+    windows = [Window(center, width, function) for center, width in pairs]
+    return [window for window in windows if not window.is_degenerate]
+
+
+def _window_of_segments(dataset: Dataset) -> Window | None:
+    kind = attributes.text(dataset, "SegmentationType").upper()
+    white = 0.0
+    if kind == "FRACTIONAL":
+        white = attributes.to_float(attributes.first(dataset, "MaximumFractionalValue")) or 0.0
+    elif kind == "LABELMAP":
+        segments = attributes.items(dataset, "SegmentSequence")
+        numbers = [attributes.to_float(attributes.first(item, "SegmentNumber")) for item in segments]
+        white = max((number for number in numbers if number is not None), default=0.0)
+    return Window(white / 2, white, "LINEAR_EXACT") if white > 0 else None
+
+
+def _has_real_world_values(dataset: Dataset, frame_index: int) -> bool:
+    name = "RealWorldValueMappingSequence"
+    first = next(groups.places(dataset, frame_index, name))
+    return first is not dataset or bool(attributes.items(dataset, name))
+
+
+def _suv(window: Window, factor: float) -> str:
+    """`SUV 0.0..5.0`: from black to white."""
+    ends = sorted((window.center + side * window.width / 2) * factor for side in (-1, 1))
+    return f"SUV {ends[0]:.1f}..{ends[1]:.1f}"
 
 
 def _lut(item: Dataset, *, signed: bool, little: bool) -> Lut | None:
@@ -114,9 +180,11 @@ def _little(dataset: Dataset) -> bool:
     return dataset.original_encoding[1] is not False
 
 
-def _in_sign(value: int, description: PixelDescription) -> int:
+def _in_sign(value: float, description: PixelDescription) -> float:
     """Files write padding in the other sign than the pixels have."""
     span = 1 << description.bits_allocated
+    if description.is_float:
+        return value
     if description.signed and value >= span >> 1:
         return value - span
     if not description.signed and value < 0:

@@ -11,23 +11,25 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, SegmentationStorage
 
-from ponte import attributes, grayscale
+from ponte import attributes, grayscale, groups
 from ponte.codecs import IMAGE_CODECS
+from ponte.colourspace import PARTIAL, TRANSFORMED, contradicts, from_partial, is_transformed
 from ponte.display import (
     TABLE_BITS,
     Chain,
-    Rescale,
-    Voi,
     Window,
     container_table,
     full_window,
     gray_table,
     render_values,
+    spanning,
     window_from_table,
     window_from_values,
 )
-from ponte.errors import InvalidAttribute, NotAnImage
-from ponte.palette import palette_of
+from ponte.errors import InvalidAttribute, NotAnImage, PonteError
+from ponte.grayscale import Display
+from ponte.overlays import Overlay, draw, overlays_of
+from ponte.palette import Supplement, palette_of, supplement_of
 from ponte.pixels import (
     KEYWORDS,
     PixelDescription,
@@ -41,7 +43,9 @@ from ponte.quiet import BROKEN_INPUT, quiet
 
 _FROM_DATA = "window from the data"
 _DEGENERATE = "window of the image unusable"
+_CODE_STREAM = "colour space of the code stream used"
 _BYTE = 8
+_SURVEYED = 5  # frames that a window for all is taken from
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +76,18 @@ class Image:
         self._description = PixelDescription.from_dataset(dataset, keyword)
         self._reader = PixelReader(dataset, self._description)
         self._lock = Lock()
-        self._chains: dict[int, tuple[Chain, bool]] = {}
+        self._displays: dict[int, Display] = {}
+        self._survey_lock = Lock()
+        self._survey: Window | None = None
         d = self._description
         self.rows, self.columns, self.frame_count = d.rows, d.columns, d.frames
         self.photometric = d.photometric
         self.transfer_syntax_uid = str(d.transfer_syntax_uid)
 
-    def picture(self, frame_index: int, window: Window | None = None) -> Picture:
+    def picture(self, frame_index: int, window: Window | None = None, *, overlays: bool = False) -> Picture:
         """Frame `frame_index`, from 0; `window` takes the place of the image's own.
+
+        Overlays are drawn, in white, where they are asked for.
 
         Raises `CannotDecode`, `UnsupportedTransferSyntax`, `LimitExceeded`, and `InvalidAttribute` for a
         frame that is not there or a window without width.
@@ -89,21 +97,38 @@ class Image:
         if window is not None and window.is_degenerate:
             raise InvalidAttribute(f"Window Width is {window.width:g}; expected 1 or more")
         values, photometric = self._reader.frame(frame_index)
+        picture = self._displayed(values, photometric, frame_index, window)
+        if not overlays:
+            return picture
+        return replace(picture, pixels=draw(picture.pixels, self._overlays, frame_index, values))
+
+    def _displayed(
+        self, values: Values, photometric: str, frame_index: int, window: Window | None
+    ) -> Picture:
         if self._description.samples > 1:
-            return Picture(self._colour(values, photometric), None, ())
+            return self._colour(values, photometric, frame_index)
         if self.photometric == "PALETTE COLOR":
             return Picture(np.take(self._palette, self._patterns(values), axis=0, mode="clip"), None, ())
         return self._gray(values, frame_index, window)
 
+    def slice_position_mm(self, frame_index: int) -> float | None:
+        """Where the plane of this frame lies along its normal; None without a plane."""
+        with quiet():
+            return groups.slice_position_mm(self._dataset, frame_index)
+
     def _gray(self, values: Values, frame_index: int, window: Window | None) -> Picture:
-        chain, own = self._chain(frame_index)
-        notes: tuple[str, ...] = ()
+        display = self._display(frame_index)
+        chain, notes = display.chain, display.notes
         if window is not None:
-            chain = replace(chain, voi=window)
-        elif not own:
-            chain, notes = self._with_voi(chain, values)
+            chain, notes = replace(chain, voi=window), ()
+        elif not display.own:
+            chain, found = self._with_voi(chain, values)
+            notes = (*notes, *found)
         shown_by = chain.voi if isinstance(chain.voi, Window) else None
-        return Picture(self._apply(chain, values), shown_by, notes)
+        pixels = self._apply(chain, values)
+        if self._supplement is not None:
+            pixels = self._supplement.over(pixels, self._patterns(values))
+        return Picture(pixels, shown_by, notes)
 
     def _apply(self, chain: Chain, values: Values) -> npt.NDArray[np.uint8]:
         """The chain over stored values: by a table where there is one."""
@@ -120,29 +145,43 @@ class Image:
         notes: tuple[str, ...] = (_DEGENERATE,) if self._has_window else ()
         if self._narrow and chain.stored.bits <= _BYTE:
             return replace(chain, voi=full_window(chain.stored, chain.modality)), notes
-        if self._narrow:
-            window = window_from_table(self._patterns(values), chain)
-        else:
-            window = window_from_values(self._numbers(values), chain)
+        window = self._spanned(chain, values) if self.frame_count == 1 else self._window_of_all(chain, values)
         return replace(chain, voi=window), (*notes, _FROM_DATA)
 
-    def _chain(self, frame_index: int) -> tuple[Chain, bool]:
-        """The display chain of a frame, and whether its VOI is the image's own; read once."""
+    def _spanned(self, chain: Chain, values: Values) -> Window:
+        if self._narrow:
+            return window_from_table(self._patterns(values), chain)
+        return window_from_values(self._numbers(values), chain)
+
+    def _window_of_all(self, chain: Chain, values: Values) -> Window:
+        """One window for all frames, from a few of them: the brightness must not jump from frame to frame."""
+        with self._survey_lock:
+            if self._survey is None:
+                found = [window for index in self._surveyed() if (window := self._look(index)) is not None]
+                self._survey = spanning(found or [self._spanned(chain, values)])
+            return self._survey
+
+    def _surveyed(self) -> list[int]:
+        """Frames that stand for the others: evenly spread, the first and the last among them."""
+        last = self.frame_count - 1
+        return sorted({round(last * part / (_SURVEYED - 1)) for part in range(_SURVEYED)})
+
+    def _look(self, frame_index: int) -> Window | None:
+        """What one frame spans; None where it cannot be had."""
+        try:
+            values, _ = self._reader.frame(frame_index)
+        except PonteError:
+            return None
+        return self._spanned(self._display(frame_index).chain, values)
+
+    def _display(self, frame_index: int) -> Display:
+        """What the dataset says of the display of a frame; read once."""
         key = frame_index if self._by_frame else 0
         with self._lock:
-            if key not in self._chains:
+            if key not in self._displays:
                 with quiet():
-                    self._chains[key] = self._read_chain(key)
-            return self._chains[key]
-
-    def _read_chain(self, frame_index: int) -> tuple[Chain, bool]:
-        stored = grayscale.stored_of(self._description)
-        modality = grayscale.modality_of(self._dataset, frame_index, stored)
-        signed = stored.signed or (isinstance(modality, Rescale) and modality.intercept < 0)
-        voi: Voi | None = grayscale.voi_of(self._dataset, frame_index, signed=signed)
-        padding = grayscale.padding_of(self._dataset, self._description)
-        inverted = grayscale.is_inverted(self._dataset, self.photometric)
-        return Chain(stored, modality, voi or Window(0, 1), padding, inverted), voi is not None
+                    self._displays[key] = grayscale.display_of(self._dataset, self._description, key)
+            return self._displays[key]
 
     @cached_property
     def _by_frame(self) -> bool:
@@ -156,6 +195,18 @@ class Image:
     def _palette(self) -> npt.NDArray[np.uint8]:
         with quiet():
             return palette_of(self._dataset, grayscale.stored_of(self._description))
+
+    @cached_property
+    def _overlays(self) -> tuple[Overlay, ...]:
+        with quiet():
+            return overlays_of(self._dataset, self._description)
+
+    @cached_property
+    def _supplement(self) -> Supplement | None:
+        if not self._narrow:
+            return None
+        with quiet():
+            return supplement_of(self._dataset, grayscale.stored_of(self._description))
 
     @cached_property
     def _narrow(self) -> bool:
@@ -181,12 +232,19 @@ class Image:
             return native_endian(values)
         return grayscale.stored_of(self._description).values(self._patterns(values))
 
-    def _colour(self, values: Values, photometric: str) -> npt.NDArray[np.uint8]:
+    def _colour(self, values: Values, photometric: str, frame_index: int) -> Picture:
         surplus = self._description.bits_stored - _BYTE
         samples = self._patterns(values)
         if surplus > 0 and samples.dtype.itemsize > 1:
             samples = samples >> surplus
-        return to_rgb(samples.astype(np.uint8, copy=False), photometric)
+        samples = samples.astype(np.uint8, copy=False)
+        data = self._reader.code_stream(frame_index)
+        if not data and self.photometric in PARTIAL:
+            return Picture(from_partial(samples), None, ())
+        if photometric in TRANSFORMED or is_transformed(data):
+            photometric = "RGB"
+        notes = (_CODE_STREAM,) if contradicts(data, self.photometric) else ()
+        return Picture(to_rgb(samples, photometric), None, notes)
 
 
 def _without_pixels(dataset: Dataset) -> NotAnImage:

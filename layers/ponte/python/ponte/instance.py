@@ -57,7 +57,7 @@ def open_instance(data: bytes) -> Dataset:
 
     Without preamble and file meta it is taken only if the whole parses and holds SOP class and instance UID.
     Raises `NotDicom` (codes NOT_DICOM, EMPTY, TRUNCATED, BAD_LENGTH, TOO_DEEP, MISSING_TRANSFER_SYNTAX,
-    UNKNOWN_TRANSFER_SYNTAX) and `LimitExceeded` (INFLATE_LIMIT). PS3.10 7.1, PS3.5 10.
+    TOO_MANY, HEADER_TOO_LARGE, UNKNOWN_TRANSFER_SYNTAX) and `LimitExceeded` (INFLATE_LIMIT). PS3.10 7.1.
     """
     if not data:
         raise NotDicom("The instance has no bytes", code="EMPTY")

@@ -25,7 +25,8 @@ PIXEL_BUDGET: Final = 256 << 20
 
 KEYWORDS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _GRAY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
-_COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"})
+_HALVED = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
+_COLOUR = _HALVED | {"RGB", "YBR_FULL", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT"}
 _FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 _MOST_FRAMES = 2**31 - 1
 
@@ -57,7 +58,7 @@ class PixelDescription:
     def frame_bits(self) -> int:
         """Bits of one native frame; frames of one bit a pixel are packed without a gap."""
         bits = self.rows * self.columns * self.samples * self.bits_allocated
-        return bits // 3 * 2 if self.photometric == "YBR_FULL_422" else bits
+        return bits // 3 * 2 if self.photometric in _HALVED else bits
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, keyword: str) -> PixelDescription:
@@ -78,6 +79,10 @@ class PixelReader:
             self._vr = str(dataset[description.keyword].VR)
             self._extended = _extended_offsets(dataset)
         self.description = description
+
+    def code_stream(self, index: int) -> bytes:
+        """A frame as it is compressed; nothing where it is not."""
+        return self._frames.frame(index) if self.description.transfer_syntax_uid.is_encapsulated else b""
 
     def frame(self, index: int) -> tuple[Values, str]:
         """One frame as it is stored, and its photometric interpretation.
@@ -140,7 +145,7 @@ class PixelReader:
             "columns": d.columns,
             "number_of_frames": 1 if d.transfer_syntax_uid.is_encapsulated else d.frames,
             "samples_per_pixel": d.samples,
-            "photometric_interpretation": d.photometric,
+            "photometric_interpretation": d.photometric.replace("PARTIAL", "FULL"),
             "planar_configuration": d.planar,
             "bits_allocated": d.bits_allocated,
             "bits_stored": d.bits_stored,

@@ -1,7 +1,8 @@
 """The skeleton of a DICOM stream: elements and where they end, without decoding a value.
 
 pydicom ends in silence where the bytes end. This walk says whether every length fits, so that an instance
-with missing bytes is never taken for a whole one. PS3.5 7, PS3.10 7.1.
+with missing bytes is never taken for a whole one. It also counts: what a reader would have to keep of a
+header is bounded before one is asked to. PS3.5 7, PS3.10 7.1.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from ponte.errors import NotDicom
 
 PREAMBLE = 128
 MAX_DEPTH = 32
+MAX_ELEMENTS = 100_000
+MAX_ITEMS = 100_000
+MAX_HEADER_BYTES = 64 << 20
 PIXEL_DATA = 0x7FE00010
 TRANSFER_SYNTAX_UID = 0x00020010
 
@@ -23,6 +27,12 @@ _UNDEFINED = 0xFFFFFFFF
 _LONG_VRS = frozenset(
     {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 )
+_BULK_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN"})
+_MAYBE_SEQUENCE = frozenset({b"SQ", b"UN", b""})
+_LIMITS = frozenset({"TOO_DEEP", "TOO_MANY"})
+_SMALL = 512  # elements are limited in number: short values need not be added up
+_BULK_GROUP = 0x7FE0
+_ENCAPSULATED_DOCUMENT = 0x00420011
 
 Bytes = bytes | memoryview
 
@@ -81,17 +91,31 @@ def meta_elements(data: Bytes, offset: int) -> tuple[list[Element], int]:
 def walk(data: Bytes, offset: int, encoding: Encoding) -> Iterator[Element]:
     """Yield the elements of the top level in turn; ends without an error only on a whole dataset.
 
-    Trailing zeros are taken as padding. Raises `NotDicom` with code TRUNCATED, BAD_LENGTH or TOO_DEEP.
+    Trailing zeros are taken as padding. Raises `NotDicom` with code TRUNCATED, BAD_LENGTH, TOO_DEEP,
+    TOO_MANY or HEADER_TOO_LARGE.
     """
     walker = _Walker(data, encoding)
-    while offset < len(data):
-        if len(data) - offset < 8 and not any(data[offset:]):
+    header = 0
+    end = len(data)
+    while offset < end:
+        if end - offset < 8 and not any(data[offset:]):
             return
         element = walker.element(offset, 0)
         if element.tag == 0 and not any(data[offset:]):
             return
+        if element.length > _SMALL and not _is_bulk(element):
+            header += element.length
+            if header > MAX_HEADER_BYTES:
+                raise NotDicom(f"The header exceeds {MAX_HEADER_BYTES} bytes", code="HEADER_TOO_LARGE")
         yield element
         offset = element.start + element.length
+
+
+def _is_bulk(element: Element) -> bool:
+    """True for what is no header: pixels, waveforms, documents."""
+    return (
+        element.vr in _BULK_VRS or element.tag >> 16 == _BULK_GROUP or element.tag == _ENCAPSULATED_DOCUMENT
+    )
 
 
 class _Walker:
@@ -102,21 +126,27 @@ class _Walker:
         self._tag = struct.Struct(encoding.order + "HH").unpack_from
         self._short = struct.Struct(encoding.order + "H").unpack_from
         self._long = struct.Struct(encoding.order + "L").unpack_from
+        self._item_start = struct.pack(encoding.order + "HH", _ITEM >> 16, _ITEM & 0xFFFF)
+        self._elements = self._items = 0
 
     def element(self, offset: int, depth: int) -> Element:
         """The element at `offset`, with all that is below it walked."""
         tag, vr, start, length = self._header(offset)
+        self._elements += 1
+        if self._elements > MAX_ELEMENTS:
+            raise _too_many("elements", MAX_ELEMENTS)
         if tag >> 16 == 0xFFFE:
             raise NotDicom("A delimiter stands where an element is expected", code="BAD_LENGTH")
         if length != _UNDEFINED:
             if start + length > self._end:
                 raise _cut(tag)
+            if length >= 8 and vr in _MAYBE_SEQUENCE:
+                self._defined(tag, vr, start, length, depth + 1)
             return Element(tag, vr, start, length)
         if tag == PIXEL_DATA or vr in (b"OB", b"OW"):
             end = self._fragments(tag, start)
         elif vr == b"UN" and not self._implicit:
-            # CP-246: what an unknown sequence of undefined length holds is implicit little endian
-            end = _Walker(self._data, IMPLICIT_LITTLE).sequence(tag, start, depth + 1)
+            end = self._unknown(tag, start, depth + 1)
         else:
             end = self.sequence(tag, start, depth + 1)
         return Element(tag, vr, start, end - start, delimited=True)
@@ -136,6 +166,11 @@ class _Walker:
             raise _cut(tag)
         return tag, vr, offset + 12, self._long(self._data, offset + 8)[0]
 
+    def _count_item(self) -> None:
+        self._items += 1
+        if self._items > MAX_ITEMS:
+            raise _too_many("items", MAX_ITEMS)
+
     def _fragments(self, tag: int, offset: int) -> int:
         """Walk the fragments of encapsulated pixel data (PS3.5 A.4); answers where they end."""
         while True:
@@ -144,23 +179,54 @@ class _Walker:
                 return start
             if item != _ITEM or length == _UNDEFINED:
                 raise _wrong(tag)
+            self._count_item()
             offset = start + length
             if offset > self._end:
                 raise _cut(tag)
 
-    def sequence(self, tag: int, offset: int, depth: int) -> int:
-        """Walk the items of a sequence of undefined length (PS3.5 7.5); answers where it ends."""
+    def _unknown(self, tag: int, offset: int, depth: int) -> int:
+        """CP-246: what an unknown sequence of undefined length holds is implicit little endian."""
+        walker = _Walker(self._data, IMPLICIT_LITTLE)
+        walker._end, walker._elements, walker._items = self._end, self._elements, self._items
+        end = walker.sequence(tag, offset, depth)
+        self._elements, self._items = walker._elements, walker._items
+        return end
+
+    def _defined(self, tag: int, vr: bytes, start: int, length: int, depth: int) -> None:
+        """Walk a value that is, or may be, a sequence of defined length.
+
+        Where the VR does not say so, items that make no sense are taken for bytes: they may be.
+        """
+        if bytes(self._data[start : start + 4]) != self._item_start:
+            if vr == b"SQ":
+                raise _wrong(tag)
+            return
+        outer, self._end = self._end, start + length
+        try:
+            self.sequence(tag, start, depth, defined=True)
+        except NotDicom as error:
+            if vr == b"SQ" or error.code in _LIMITS:
+                raise
+        finally:
+            self._end = outer
+
+    def sequence(self, tag: int, offset: int, depth: int, *, defined: bool = False) -> int:
+        """Walk the items of a sequence (PS3.5 7.5); answers where it ends."""
         if depth > MAX_DEPTH:
             raise NotDicom(f"Sequences are nested deeper than {MAX_DEPTH}", code="TOO_DEEP")
-        while True:
+        while not (defined and offset == self._end):
             item, _, start, length = self._header(offset)
             if item == _SEQUENCE_END:
                 return start
             if item != _ITEM:
                 raise _wrong(tag)
-            offset = self._item(start, depth) if length == _UNDEFINED else start + length
-            if offset > self._end:
-                raise _cut(tag)
+            self._count_item()
+            offset = (
+                self._item(start, depth)
+                if length == _UNDEFINED
+                else self._defined_item(tag, start, length, depth)
+            )
+        return offset
 
     def _item(self, offset: int, depth: int) -> int:
         """Walk an item of undefined length; answers where it ends."""
@@ -170,6 +236,20 @@ class _Walker:
                 return start
             element = self.element(offset, depth)
             offset = element.start + element.length
+
+    def _defined_item(self, tag: int, offset: int, length: int, depth: int) -> int:
+        """Walk an item of defined length; answers where it ends."""
+        end = offset + length
+        if end > self._end:
+            raise _cut(tag)
+        outer, self._end = self._end, end
+        try:
+            while offset < end:
+                element = self.element(offset, depth)
+                offset = element.start + element.length
+        finally:
+            self._end = outer
+        return end
 
 
 def _name(tag: int) -> str:
@@ -183,3 +263,7 @@ def _cut(tag: int | None) -> NotDicom:
 
 def _wrong(tag: int) -> NotDicom:
     return NotDicom(f"{_name(tag)} holds something else than items", code="BAD_LENGTH")
+
+
+def _too_many(what: str, limit: int) -> NotDicom:
+    return NotDicom(f"The instance has more than {limit} {what}", code="TOO_MANY")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,6 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
 from ponte import attributes
+from ponte.groups import slice_position_mm
 from ponte.quiet import BROKEN_INPUT, quiet
 
 
@@ -84,7 +84,7 @@ class SeriesAttributes:
 
 @dataclass(frozen=True, slots=True)
 class InstanceAttributes:
-    """One instance. `slice_position_mm` is its place along the normal of its plane (PS3.3 C.7.6.2.1.1)."""
+    """One instance. `slice_position_mm` is the place of its first frame along the normal of the plane."""
 
     sop_instance_uid: str = ""
     sop_class_uid: str = ""
@@ -113,18 +113,6 @@ def person_name(dataset: Dataset, keyword: str) -> str:
         return ""
     first, *others = [group for group in groups if group] or [""]
     return " ".join([first, *(f"({other})" for other in others)])
-
-
-def slice_position_mm(dataset: Dataset) -> float | None:
-    """Image Position (Patient) along the plane's normal; None without a plane."""
-    position = attributes.floats(dataset, "ImagePositionPatient")
-    orientation = attributes.floats(dataset, "ImageOrientationPatient")
-    if len(position) != 3 or len(orientation) != 6:
-        return None
-    (a, b, c), (d, e, f) = orientation[:3], orientation[3:]
-    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
-    length = math.hypot(*normal)
-    return math.sumprod(normal, position) / length if length > 0 else None
 
 
 def _display(group: str) -> str:

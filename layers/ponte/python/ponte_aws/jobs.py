@@ -299,6 +299,11 @@ class Jobs:
         removes = ("lease_until", "lease_run") if keep_secrets else ("lease_until", "lease_run", "secrets")
         return self._move(job_id, state, attributes=attributes, removes=removes)
 
+    def renew(self, job_id: str, *, run: str, lease_seconds: int) -> None:
+        """Prolong our lease from now on. Raises `JobMoved` when the job is no longer ours."""
+        until = int(time.time()) + lease_seconds
+        self._update_ours(job_id, run, "SET lease_until = :until", {":until": until})
+
     def release(self, job_id: str, *, run: str) -> None:
         """Give the job back for another run: after a failure that a retry may mend."""
         self._update_ours(job_id, run, "REMOVE lease_until, lease_run", {})
