@@ -22,7 +22,7 @@ from ponte.source import Fetched, Source
 from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
 from render.cover import SeriesTally
 from render.options import RenderOptions
-from render.pages import NO_SERIES, PageRecord, encode_page_image
+from render.pages import NO_SERIES, PageRecord, color_space, encode_page_image
 from render.pdf import PageImage, PdfWriter
 from render.report import NotShown, Progress
 
@@ -78,9 +78,17 @@ _Outcome = _Encoded | PonteError
 
 
 def _encode_frame(image: Image, frame_index: int, lossless: bool) -> _Outcome:
-    """Decode, display and compress one frame. Runs in a worker thread; what is wrong is returned."""
+    """Decode, display and compress one frame, or pass its JPEG on where that comes to the same.
+
+    Runs in a worker thread; what is wrong is returned.
+    """
     began = perf_counter()
     try:
+        jpeg = None if lossless else image.jpeg(frame_index)
+        if jpeg is not None:
+            data, picture = jpeg
+            passed = PageImage(image.columns, image.rows, color_space(image.samples), "DCTDecode", data)
+            return _Encoded(passed, picture, perf_counter() - began, 0.0)
         picture = image.picture(frame_index)
         decoded = perf_counter()
         page_image = encode_page_image(picture, lossless)

@@ -38,13 +38,17 @@ def encode_page_image(picture: Picture, lossless: bool) -> PageImage:
     Lossless is Flate over PNG's up-predictor (PDF 32000-1, 7.4.4.4).
     """
     rows, columns = picture.pixels.shape[:2]
-    color_space = "DeviceGray" if picture.pixels.ndim == 2 else "DeviceRGB"
+    colors = 1 if picture.pixels.ndim == 2 else 3
     if not lossless:
         data = imagecodecs.jpeg8_encode(picture.pixels, level=JPEG_QUALITY, subsampling="444")
-        return PageImage(columns, rows, color_space, "DCTDecode", bytes(data))
-    colors = 1 if picture.pixels.ndim == 2 else 3
+        return PageImage(columns, rows, color_space(colors), "DCTDecode", bytes(data))
     parameters = f"/DecodeParms << /Predictor 15 /Colors {colors} /BitsPerComponent 8 /Columns {columns} >>"
-    return PageImage(columns, rows, color_space, "FlateDecode", _flate(picture.pixels), parameters)
+    return PageImage(columns, rows, color_space(colors), "FlateDecode", _flate(picture.pixels), parameters)
+
+
+def color_space(samples: int) -> str:
+    """The device colour space of a picture with so many samples a pixel (PDF 32000-1, 8.6.4)."""
+    return "DeviceGray" if samples == 1 else "DeviceRGB"
 
 
 def _flate(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, Final
 
-from pydicom.datadict import keyword_dict
+from pydicom.datadict import dictionary_VR, keyword_dict
+from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from ponte.errors import InvalidAttribute, MissingAttribute
 from ponte.quiet import BROKEN_INPUT
 
 _SHOWN = 24  # characters of a wrong value that an error text quotes
+
+_PLAIN_VRS: Final = frozenset({"CS", "DS", "IS", "UI", "UL", "US"})
+"""What these mean depends on nothing else in the dataset; none of them holds what people wrote."""
+
+_PLAIN_LENGTH = 256
 
 
 def describe(keyword: str) -> str:
@@ -28,9 +36,38 @@ def describe(keyword: str) -> str:
 def values(dataset: Dataset, keyword: str) -> tuple[Any, ...]:
     """All values of the attribute; none where it is absent, empty or unreadable."""
     try:
-        value = dataset.get(keyword)
+        raw = _plain(dataset, keyword)
+        if raw is not None:
+            return _converted(raw)
+        return _tuple(dataset.get(keyword))
     except BROKEN_INPUT:
         return ()
+
+
+def _plain(dataset: Dataset, keyword: str) -> RawDataElement | None:
+    """The element where it can be converted by itself, else None."""
+    tag, vr = _tag_and_vr(keyword)
+    raw = dataset.get_item(tag)
+    if not isinstance(raw, RawDataElement) or vr not in _PLAIN_VRS or not 0 < raw.length <= _PLAIN_LENGTH:
+        return None
+    if raw.VR is not None and vr != raw.VR:
+        return None
+    return RawDataElement(tag, vr, raw.length, raw.value, 0, raw.is_implicit_VR, raw.is_little_endian)
+
+
+@lru_cache(maxsize=1024)
+def _converted(raw: RawDataElement) -> tuple[Any, ...]:
+    """pydicom's conversion, once for all the instances of a series that say the same."""
+    return _tuple(convert_raw_data_element(raw).value)
+
+
+@cache
+def _tag_and_vr(keyword: str) -> tuple[BaseTag, str]:
+    tag = keyword_dict[keyword]
+    return BaseTag(tag), dictionary_VR(tag)
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
     if value is None or (isinstance(value, str) and not value):
         return ()
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):

@@ -21,7 +21,7 @@ from pydicom import uid
 from pydicom.pixels.decoders.base import Decoder, DecodeRunner, get_decoder
 
 from ponte import syntaxes
-from ponte.colourspace import jpeg_colour
+from ponte.colourspace import JpegColour, jpeg_colour
 from ponte.errors import UnsupportedTransferSyntax
 
 OURS: Final = "ponte"
@@ -41,10 +41,14 @@ def _jpeg_lossy(data: bytes, runner: DecodeRunner) -> Samples:
 
     if runner.samples_per_pixel == 1:
         return jpeg8_decode(data)
-    said = "RGB" if runner.photometric_interpretation == "RGB" else "YCBCR"
-    coded = jpeg_colour(data) or said
+    coded = coded_colour(data, str(runner.photometric_interpretation))
     runner.set_option("photometric_interpretation", "RGB")
     return jpeg8_decode(data, colorspace=coded, outcolorspace="RGB")
+
+
+def coded_colour(data: bytes, photometric: str) -> JpegColour:
+    """What a lossy colour JPEG is coded in: by what it says itself, else by the dataset."""
+    return jpeg_colour(data) or ("RGB" if photometric == "RGB" else "YCBCR")
 
 
 def _jpeg_lossless(data: bytes, runner: DecodeRunner) -> Samples:

@@ -52,6 +52,8 @@ _FROM_DATA = "window from the data"
 _DEGENERATE = "window of the image unusable"
 _CODE_STREAM = "colour space of the code stream used"
 _BYTE = 8
+_NO_PIXELS = np.empty((0, 0), np.uint8)
+_RAMP = np.arange(1 << _BYTE, dtype=np.uint8)
 _SURVEYED = 5  # frames that a window for all is taken from
 
 
@@ -88,7 +90,7 @@ class Image:
         self._survey: Window | None = None
         d = self._description
         self.rows, self.columns, self.frame_count = d.rows, d.columns, d.frames
-        self.photometric = d.photometric
+        self.photometric, self.samples = d.photometric, d.samples
         self.transfer_syntax_uid = str(d.transfer_syntax_uid)
 
     def picture(self, frame_index: int, window: Window | None = None, *, overlays: bool = False) -> Picture:
@@ -108,6 +110,20 @@ class Image:
         if not overlays:
             return picture
         return replace(picture, pixels=draw(picture.pixels, self._overlays, frame_index, values))
+
+    def jpeg(self, frame_index: int) -> tuple[bytes, Picture] | None:
+        """The frame's own JPEG where to show it is to decode it and no more; the picture has no pixels.
+
+        None where values are changed on their way to the eye. Raises `CannotDecode`.
+        """
+        data = self._reader.baseline_jpeg(frame_index)
+        if data is None or self.photometric == "PALETTE COLOR" or self._supplement is not None:
+            return None
+        if self.samples > 1:
+            contradicting = contradicts(self._reader.code_stream(frame_index), self.photometric)
+            return data, Picture(_NO_PIXELS, None, (_CODE_STREAM,) if contradicting else ())
+        ramp = self._gray(_RAMP, frame_index, None)
+        return (data, replace(ramp, pixels=_NO_PIXELS)) if np.array_equal(ramp.pixels, _RAMP) else None
 
     def _displayed(
         self, values: Values, photometric: str, frame_index: int, window: Window | None

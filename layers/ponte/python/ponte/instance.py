@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import MutableSequence
 from io import BytesIO
-from typing import Final
+from typing import Final, cast
 
+from pydicom.charset import convert_encodings, default_encoding
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element, empty_value_for_VR
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filereader import read_dataset
+from pydicom.filereader import data_element_generator
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -22,6 +26,7 @@ from ponte.quiet import BROKEN_INPUT, quiet
 from ponte.structure import (
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
+    PIXEL_DATA,
     PREAMBLE,
     TRANSFER_SYNTAX_UID,
     Bytes,
@@ -41,6 +46,12 @@ _PEEK = 4 << 20  # inflated bytes within which the study's UID must come
 _MAGIC = PREAMBLE + 4
 _MOST_RATIO = 1032  # of deflate: two bits for 258 bytes (RFC 1951)
 _CHUNK = 1 << 20
+_SPECIFIC_CHARACTER_SET = 0x00080005
+_DELIMITER = 8  # bytes of a sequence delimitation item
+_UNDEFINED = 0xFFFFFFFF
+
+Elements = dict[BaseTag, RawDataElement | DataElement]
+Characters = str | MutableSequence[str]
 
 
 def open_instance(data: bytes) -> Dataset:
@@ -88,7 +99,7 @@ def _open_part10(data: bytes, offset: int) -> Dataset:
     if syntax == DeflatedExplicitVRLittleEndian:
         body = _inflate(body, INFLATE_LIMIT, whole=True)
     dataset = _read(body, _encoding(body, 0, syntax))
-    file_meta = _read(memoryview(data)[offset:start], EXPLICIT_LITTLE)
+    file_meta, _ = _read_elements(memoryview(data)[offset:start], EXPLICIT_LITTLE)
     return _with_meta(dataset, FileMetaDataset(file_meta), syntax)
 
 
@@ -175,14 +186,50 @@ def _too_large(limit: int) -> LimitExceeded:
 
 
 def _read(data: Bytes, encoding: Encoding) -> Dataset:
-    """Check the structure, then let pydicom read."""
-    for _ in walk(data, 0, encoding):
-        pass
+    """A dataset of pydicom's over the elements as they lie there; what nobody asks for is never converted."""
+    elements, characters = _read_elements(data, encoding)
+    dataset = Dataset(elements)
+    dataset.set_original_encoding(encoding.implicit, encoding.little_endian, characters)
+    return dataset
+
+
+def _read_elements(data: Bytes, encoding: Encoding) -> tuple[Elements, Characters]:
+    """The elements by tag, and the character set of the texts.
+
+    The walk has been at every element once, to check it: pydicom's own reader would go again.
+    """
+    elements: Elements = {}
+    end = 0
+    characters: Characters = default_encoding
     with quiet():
         try:
-            return read_dataset(BytesIO(data), encoding.implicit, encoding.little_endian)
+            for element in walk(data, 0, encoding):
+                header, end = end, element.start + element.length
+                found = _raw(data, header, element, encoding, characters)
+                elements[found.tag] = found
+                if element.tag == _SPECIFIC_CHARACTER_SET and isinstance(found, RawDataElement):
+                    characters = convert_encodings(convert_raw_data_element(found).value)
         except BROKEN_INPUT as error:
             raise NotDicom(f"The dataset cannot be read: {type(error).__name__}") from error
+    return elements, characters
+
+
+def _raw(
+    data: Bytes, header: int, element: Element, encoding: Encoding, characters: Characters
+) -> RawDataElement | DataElement:
+    """The element as pydicom keeps it before anybody asks; sequences without a length are read by pydicom."""
+    start, end, length = element.start, element.start + element.length, element.length
+    if element.delimited:
+        if element.tag != PIXEL_DATA:
+            stream = BytesIO(data[header:end])
+            return next(
+                data_element_generator(stream, encoding.implicit, encoding.little_endian, encoding=characters)
+            )
+        end, length = end - _DELIMITER, _UNDEFINED
+    vr = element.vr.decode("ascii") if element.vr else None
+    value = bytes(data[start:end]) if length else cast("bytes | None", empty_value_for_VR(vr, raw=True))
+    tag = BaseTag(element.tag)
+    return RawDataElement(tag, vr, length, value, start, encoding.implicit, encoding.little_endian)
 
 
 def _with_meta(dataset: Dataset, file_meta: FileMetaDataset, syntax: UID) -> Dataset:

@@ -80,13 +80,13 @@ def _check_rle(data: bytes, d: PixelDescription, index: int) -> None:
         raise CannotDecode(
             f"Frame {index + 1} has {found}; expected {expected}", code="PIXEL_HEADER_MISMATCH"
         )
-    pixels = d.rows * d.columns
+    size = (d.rows * d.columns * min(d.bits_allocated, 8) + 7) // 8  # bytes a segment: bits are packed
     lengths = [end - start for start, end in pairwise((*offsets, len(data)))]
-    if min(lengths) < pixels // _RLE_RATIO:
+    if min(lengths) < size // _RLE_RATIO:
         raise _short(index)
-    if max(lengths) > _RLE_LONGEST * pixels + _RLE_PADDING:
+    if max(lengths) > _RLE_LONGEST * size + _RLE_PADDING:
         raise CannotDecode(
-            f"Frame {index + 1} has an RLE segment of {max(lengths)} bytes for {pixels} pixels",
+            f"Frame {index + 1} has an RLE segment of {max(lengths)} bytes for {size}",
             code="PIXEL_HEADER_MISMATCH",
         )
 

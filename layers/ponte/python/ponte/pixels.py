@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID
+from pydicom.uid import UID, JPEGBaseline8Bit
 
 from ponte import attributes
-from ponte.codecs import DECODERS, decoder_of
+from ponte.codecs import DECODERS, coded_colour, decoder_of
 from ponte.errors import CannotDecode, InvalidAttribute, LimitExceeded, MissingAttribute
 from ponte.frames import FrameIndex
+from ponte.jpeg import bare_baseline
 from ponte.limits import check_budget, check_frame, check_frame_count
 from ponte.quiet import BROKEN_INPUT, quiet
 
@@ -85,6 +86,16 @@ class PixelReader:
     def code_stream(self, index: int) -> bytes:
         """A frame as it is compressed; nothing where it is not."""
         return self._frames.frame(index) if self.description.transfer_syntax_uid.is_encapsulated else b""
+
+    def baseline_jpeg(self, index: int) -> bytes | None:
+        """The frame as a JPEG that shows its stored values anywhere, or None. Raises `CannotDecode`."""
+        d = self.description
+        if d.transfer_syntax_uid != JPEGBaseline8Bit or (d.bits_allocated, d.bits_stored) != (8, 8):
+            return None
+        data = self._frames.frame(index)
+        if check_frame(data, d, index):
+            return None
+        return bare_baseline(data, d.samples, rgb=coded_colour(data, d.photometric) == "RGB")
 
     def frame(self, index: int) -> tuple[Values, str]:
         """One frame as it is stored, and its photometric interpretation.

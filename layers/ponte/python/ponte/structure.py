@@ -38,12 +38,16 @@ Bytes = bytes | memoryview
 
 
 class Element(NamedTuple):
-    """One element of the top level. `length` is what the value takes in the stream, delimiters included."""
+    """One element of the top level. `length` is what the value takes in the stream, delimiters included.
+
+    `delimited` says that the stream does not say so, but has a delimiter at the value's end.
+    """
 
     tag: int
     vr: bytes
     start: int
     length: int
+    delimited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ class _Walker:
             end = self._unknown(tag, start, depth + 1)
         else:
             end = self.sequence(tag, start, depth + 1)
-        return Element(tag, vr, start, end - start)
+        return Element(tag, vr, start, end - start, delimited=True)
 
     def _header(self, offset: int) -> tuple[int, bytes, int, int]:
         """Tag, VR, start of the value and its length."""
