@@ -133,3 +133,19 @@ def test_real_world_values_are_a_note_where_nothing_else_rescales() -> None:
         if slope:
             dataset.RescaleSlope, dataset.RescaleIntercept = slope, 0
         assert Image(dataset).picture(0).notes == notes
+
+
+def test_padding_that_the_header_does_not_speak_of_has_no_say_in_the_window() -> None:
+    """Around a CT stands -2000, far below air."""
+    values = np.full((20, 20), -2000, np.int16)
+    values[5:15, 5:15] = np.linspace(-1000, 500, 100).reshape(10, 10)
+    picture = Image(opened(values)).picture(0)
+    assert picture.window is not None
+    assert picture.window.center - picture.window.width / 2 == pytest.approx(-1000, abs=40)
+    assert not picture.pixels[0].any()
+
+
+@pytest.mark.parametrize("values", [[[0, 0, 1000]], [[0, 1, 2, 3] * 10]])
+def test_the_lowest_of_few_values_is_no_padding(values: list[list[int]]) -> None:
+    picture = Image(opened(np.array(values, np.uint16))).picture(0)
+    assert sorted({picture.pixels.min(), picture.pixels.max()}) == [0, 255]

@@ -24,6 +24,7 @@ TABLE_BITS: Final = 16
 
 _INT64 = 64
 _LOW_PERCENT, _HIGH_PERCENT = 0.5, 99.5
+_LEVELS = 16  # an image of fewer different values is a drawing: its lowest is no padding
 _SAMPLE = 1 << 20  # values that percentiles of a wide image are taken from
 
 
@@ -167,7 +168,10 @@ def is_padding(stored: npt.NDArray[Any], padding: tuple[float, float]) -> npt.ND
 
 
 def window_from_table(patterns: Integers, chain_less_voi: Chain) -> Window:
-    """A window from the data of a narrow image, by its histogram: exact, whatever the size."""
+    """A window from the data of a narrow image, by its histogram: exact, whatever the size.
+
+    One value far below all others is padding that the header does not speak of, as around a CT.
+    """
     chain = chain_less_voi
     counts = np.bincount(patterns.ravel(), minlength=1 << chain.stored.bits)
     stored = chain.stored.values(np.arange(len(counts)))
@@ -175,10 +179,20 @@ def window_from_table(patterns: Integers, chain_less_voi: Chain) -> Window:
         counts[is_padding(stored, chain.padding)] = 0
     values = apply_modality(stored, chain.modality)
     order = np.argsort(values, kind="stable")
-    share = np.cumsum(counts[order]) * (100.0 / counts.sum())
-    present = values[order][counts[order] > 0]
-    low, high = (values[order][np.searchsorted(share, percent)] for percent in (_LOW_PERCENT, _HIGH_PERCENT))
-    return _between(float(low), float(high), float(present[0]), float(present[-1]))
+    values, counts = values[order], counts[order]
+    low, high = _percentiles(values, counts)
+    present = values[counts > 0]
+    if len(present) > _LEVELS and present[1] - present[0] > (high - present[1]) / 2:
+        counts[values == present[0]] = 0
+        low, high = _percentiles(values, counts)
+    return _between(low, high, float(present[0]), float(present[-1]))
+
+
+def _percentiles(values: Floats, counts: Integers) -> tuple[float, float]:
+    """What the middle of the data spans; `values` are sorted."""
+    share = np.cumsum(counts) * (100.0 / counts.sum())
+    low, high = (float(values[np.searchsorted(share, percent)]) for percent in (_LOW_PERCENT, _HIGH_PERCENT))
+    return low, high
 
 
 def window_from_values(stored: npt.NDArray[Any], chain_less_voi: Chain) -> Window:
