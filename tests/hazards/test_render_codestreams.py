@@ -7,11 +7,16 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
+import imagecodecs
+import numpy as np
 import pikepdf
 import pytest
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import JPEGBaseline8Bit
 
 from ponte import guard
 from ponte.errors import PonteError
@@ -21,7 +26,8 @@ from ponte.instance import open_instance
 from render.options import RenderOptions
 from render.study import render_study
 from tests.factories import STUDY_UID, encode, make_ct
-from tests.hazards.hostile import CASES
+from tests.hazards.hostile import CASES, compressed, jpeg, small
+from tests.unit.ponte.samples import bundled
 
 HANG_S = 50.0  # ten times what the table allows
 MEMORY_KB = 256 << 10
@@ -30,7 +36,7 @@ IN_A_CHILD = [name for name in CASES if name[:5] in {"dc-22", "dc-25", "dc-26", 
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_process_is_left() -> object:
+def _no_process_is_left() -> Iterator[None]:
     yield
     guard.stop()
 
@@ -92,11 +98,6 @@ def test_each_hostile_frame_has_a_page_that_says_so_among_the_good_ones(
 
 
 def test_a_bad_frame_has_its_page_between_its_neighbours(tmp_path: Path) -> None:
-    from pydicom.encaps import encapsulate, generate_frames
-
-    from tests.hazards.hostile import jpeg, small
-    from tests.unit.ponte.samples import bundled
-
     good = next(generate_frames(open_instance(bundled("SC_rgb_jpeg_gdcm.dcm")).PixelData, number_of_frames=1))
     whole = open_instance(bundled("SC_rgb_jpeg_gdcm.dcm"))
     dataset = small(number=1, NumberOfFrames=4)
@@ -122,6 +123,23 @@ def test_a_bad_frame_has_its_page_between_its_neighbours(tmp_path: Path) -> None
         (2, "PIXEL_HEADER_MISMATCH"),
         (3, "PIXEL_LENGTH"),
     ]
+
+
+@pytest.mark.parametrize(("declared", "code"), [(5, ""), (2000, "PIXEL_LENGTH")])
+def test_frames_that_are_missing_have_a_page_each_unless_nearly_all_are(declared: int, code: str) -> None:
+    frame = bytes(imagecodecs.jpeg8_encode(np.eye(16, dtype=np.uint8)))
+    dataset = small(16, NumberOfFrames=declared)
+    data = compressed(dataset, JPEGBaseline8Bit, frame, frame)
+    if code:
+        with pytest.raises(PonteError) as caught:
+            Image(open_instance(data))
+        assert caught.value.code == code
+        return
+    image = Image(open_instance(data))
+    assert [image.picture(index).pixels.shape for index in (0, 1)] == [(16, 16)] * 2
+    for index in range(2, declared):
+        with pytest.raises(PonteError, match=f"frame {index + 1}"):
+            image.picture(index)
 
 
 def _text(page: pikepdf.Page) -> str:

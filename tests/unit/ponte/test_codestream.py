@@ -168,6 +168,31 @@ def test_what_costs_more_than_its_size_says_is_unusual(position: int, value: byt
     assert read(bytes(data)).unusual
 
 
+def test_a_tile_that_overrules_the_main_header_is_unusual() -> None:
+    data = bytes(imagecodecs.jpeg2k_encode(np.zeros((64, 64), np.uint8), codecformat="j2k"))
+    style, part = data.index(b"\xff\x52"), data.index(b"\xff\x90")
+    again = data[style : style + 2 + int.from_bytes(data[style + 2 : style + 4], "big")]
+    assert read(data[: part + 12] + again + data[part + 12 :]).unusual
+
+
+@pytest.mark.parametrize("style", [b"\x00\x00\xff\xff\x00\x05\x04\x04", b"\x00\x00\x00\x01\x00\x05\x00\x00"])
+def test_thousands_of_layers_or_tiny_blocks_are_unusual(style: bytes) -> None:
+    data = bytearray(imagecodecs.jpeg2k_encode(np.zeros((64, 64), np.uint8), codecformat="j2k"))
+    start = data.index(b"\xff\x52") + 4
+    data[start : start + len(style)] = style
+    assert read(bytes(data)).unusual
+
+
+def test_precincts_of_a_pixel_are_unusual() -> None:
+    data = bytes(imagecodecs.jpeg2k_encode(np.zeros((64, 64), np.uint8), codecformat="j2k"))
+    start = data.index(b"\xff\x52")
+    length = int.from_bytes(data[start + 2 : start + 4], "big")
+    levels = data[start + 9]
+    style = bytes([1]) + data[start + 5 : start + 2 + length] + b"\x11" * (levels + 1)
+    changed = data[:start] + b"\xff\x52" + struct.pack(">H", length + levels + 1) + style
+    assert read(changed + data[start + 2 + length :]).unusual
+
+
 @pytest.mark.parametrize("container", [False, True])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 @pytest.mark.parametrize("shape", [(8, 8), (17, 33), (512, 512), (300, 200, 3), (480, 640, 3), (1, 3000)])

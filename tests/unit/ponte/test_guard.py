@@ -84,7 +84,7 @@ def test_what_takes_too_long_is_killed_and_the_next_frame_is_decoded(monkeypatch
     monkeypatch.setattr(guard, "SAMPLES_A_SECOND", 1e12)
     began = perf_counter()
     assert code_of(frame()) == "TIME"
-    assert perf_counter() - began < 5
+    assert perf_counter() - began < 20
     assert late.poll() is not None
     monkeypatch.undo()
     assert np.array_equal(guard.decode(JPEG_XL_LOSSLESS, frame(), OPTIONS)[0], GRAY)

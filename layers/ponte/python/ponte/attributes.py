@@ -84,6 +84,8 @@ def first(dataset: Dataset, keyword: str) -> Any:
 def text(dataset: Dataset, keyword: str) -> str:
     """The first value as text without padding, "" where there is none."""
     value = first(dataset, keyword)
+    if isinstance(value, bytes):  # text written as UN
+        value = value.decode("ascii", "replace")
     return "" if value is None else str(value).strip(" \0")
 
 

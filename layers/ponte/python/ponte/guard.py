@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from threading import Lock, Timer
 from typing import IO, Any, Final
 
@@ -34,6 +35,7 @@ BYTES_A_SAMPLE: Final = 16
 """What decoders of JPEG 2000 and JPEG XL need for their own."""
 
 _IDLE_S = 10.0
+_GRACE_S = 5.0  # for a process that closed its pipes to end
 _PREFIX = struct.Struct(">LQ")
 _MOST_WORDS = 1 << 16
 _MOST_BYTES_A_SAMPLE = 8
@@ -118,8 +120,11 @@ class _Workers:
             assert process.stdout is not None  # noqa: S101
             _send(process.stdin, request, source)
             return _receive(process.stdout, most)
-        except (OSError, EOFError, ValueError, struct.error):
+        except (OSError, EOFError):
             raise self._why(process, late) from None
+        except (ValueError, struct.error):
+            self._end()
+            raise _error("CANNOT_DECODE") from None
         finally:
             timer.cancel()
             timer.join()
@@ -129,6 +134,8 @@ class _Workers:
     def _why(self, process: subprocess.Popen[bytes], late: bool) -> Exception:
         """What the end of the process means."""
         if not late:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_S)
             self._end()
         status = process.wait()
         if late or status == -signal.SIGXCPU:
@@ -143,10 +150,8 @@ class _Workers:
             return
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                try:
+                with suppress(OSError):  # what was not sent is of no use to anybody
                     pipe.close()
-                except OSError:  # what was not sent is of no use to anybody
-                    continue
         try:
             process.wait(0.5)
         except subprocess.TimeoutExpired:
