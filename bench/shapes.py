@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 
 import imagecodecs
@@ -15,8 +16,11 @@ from pydicom.uid import (
     UID,
     ComputedRadiographyImageStorage,
     CTImageStorage,
+    DigitalMammographyXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLosslessSV1,
     MRImageStorage,
     UltrasoundMultiFrameImageStorage,
     generate_uid,
@@ -66,6 +70,47 @@ def _ct(number: int, study: str, series: str, rng: np.random.Generator) -> Datas
     return dataset
 
 
+def _compress(dataset: Dataset, syntax: UID, frame: bytes) -> Dataset:
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = syntax
+    return dataset
+
+
+def _ct_jpeg(number: int, study: str, series: str, rng: np.random.Generator) -> Dataset:
+    dataset = _ct(number, study, series, rng)
+    pixels = np.frombuffer(dataset.PixelData, np.uint16).reshape(512, 512)
+    frame = imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=1, bitspersample=12)
+    return _compress(dataset, JPEGLosslessSV1, bytes(frame))
+
+
+def _ct_j2k(number: int, study: str, series: str, rng: np.random.Generator) -> Dataset:
+    dataset = _ct(number, study, series, rng)
+    pixels = np.frombuffer(dataset.PixelData, np.uint16).reshape(512, 512)
+    return _compress(dataset, JPEG2000Lossless, _j2k(pixels, 12))
+
+
+def _j2k(pixels: Gray, bits: int) -> bytes:
+    return bytes(imagecodecs.jpeg2k_encode(pixels, codecformat="J2K", reversible=True, bitspersample=bits))
+
+
+@cache
+def _mammogram() -> bytes:
+    """One for all ten: to make it takes longer than to measure it."""
+    pixels = phantom(4096, 3328, 0.3, np.random.default_rng(7)) * 4095
+    return _j2k(pixels.astype(np.uint16), 12)
+
+
+def _mg(number: int, study: str, series: str, _: np.random.Generator) -> Dataset:
+    sop_class = DigitalMammographyXRayImageStorageForPresentation
+    dataset = _dataset(sop_class, JPEG2000Lossless, "MG", study, series, number)
+    _set_gray(dataset, np.zeros((1, 1), np.uint16), 12, "MONOCHROME2")
+    dataset.Rows, dataset.Columns = 4096, 3328
+    dataset.WindowCenter, dataset.WindowWidth = 2048, 4096
+    return _compress(dataset, JPEG2000Lossless, _mammogram())
+
+
 def _mr(number: int, study: str, series: str, rng: np.random.Generator) -> Dataset:
     dataset = _dataset(MRImageStorage, ExplicitVRLittleEndian, "MR", study, series, number)
     _set_gray(dataset, (phantom(512, 512, number / 20, rng) * 1800).astype(np.uint16), 12, "MONOCHROME2")
@@ -80,15 +125,16 @@ def _cr(number: int, study: str, series: str, rng: np.random.Generator) -> Datas
     return dataset
 
 
-def _us(number: int, study: str, series: str, rng: np.random.Generator) -> Dataset:
-    """One cine of 50 JPEG baseline frames in colour."""
+def _us(number: int, study: str, series: str, rng: np.random.Generator, repeats: int = 1) -> Dataset:
+    """A cine of 50 JPEG baseline frames in colour, `repeats` times over."""
     dataset = _dataset(UltrasoundMultiFrameImageStorage, JPEGBaseline8Bit, "US", study, series, number)
     frames = []
     for index in range(50):
         gray = (phantom(600, 800, index / 10, rng) * 255).astype(np.uint8)
         color = np.stack([gray, (gray * 0.8).astype(np.uint8), (gray * 0.6).astype(np.uint8)], axis=-1)
         frames.append(bytes(imagecodecs.jpeg8_encode(color, level=90, subsampling="422")))
-    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = 600, 800, 50
+    frames *= repeats
+    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = 600, 800, len(frames)
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 3, "YBR_FULL_422"
     dataset.PlanarConfiguration = dataset.PixelRepresentation = 0
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
@@ -102,12 +148,20 @@ _MAKERS: Mapping[str, tuple[Callable[[int, str, str, np.random.Generator], Datas
     "mr": (_mr, 200),
     "cr": (_cr, 1),
     "us": (_us, 1),
+    "us-long": (partial(_us, repeats=40), 1),
+    "ct-jpeg": (_ct_jpeg, 150),
+    "ct-j2k": (_ct_j2k, 150),
+    "mg": (_mg, 10),
 }
 SHAPES: Mapping[str, str] = {
     "ct": "CT, 150 x 512x512, uncompressed",
     "mr": "MR, 200 x 512x512, uncompressed",
     "cr": "CR, 1 x 2048x2500, uncompressed",
     "us": "US, 50 frames 800x600, JPEG colour",
+    "us-long": "US, 2,000 frames 800x600, JPEG colour",
+    "ct-jpeg": "CT, 150 x 512x512, JPEG lossless",
+    "ct-j2k": "CT, 150 x 512x512, JPEG 2000 lossless",
+    "mg": "MG, 10 x 3328x4096, JPEG 2000 lossless",
 }
 
 

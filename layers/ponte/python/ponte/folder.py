@@ -30,6 +30,7 @@ class FolderSource:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._known: dict[tuple[Path, int, int], str | None] = {}
         if not path.exists():
             raise InvalidRequest("The path does not exist")
 
@@ -48,13 +49,13 @@ class FolderSource:
 
     def studies(self) -> dict[str, int]:
         """Study Instance UIDs found, and how many files each has."""
-        found = Counter(uid for path in self._files() if (uid := _study_of(path)))
+        found = Counter(uid for path in self._files() if (uid := self._study_of(path)))
         return dict(sorted(found.items()))
 
     def _choose(self, wanted: str) -> tuple[list[Path], list[Path]]:
         chosen, unreadable = [], []
         for path in self._files():
-            uid = _study_of(path)
+            uid = self._study_of(path)
             if uid == wanted:
                 chosen.append(path)
             elif uid is None:
@@ -72,6 +73,15 @@ class FolderSource:
                 path = Path(folder, name)
                 if name not in IGNORED_NAMES and path.is_file() and not path.is_symlink():
                     yield path
+
+    def _study_of(self, path: Path) -> str | None:
+        """As the function; who asked for the studies has had every header read already."""
+        with _reachable():
+            status = path.stat()
+        key = path, status.st_mtime_ns, status.st_size
+        if key not in self._known:
+            self._known[key] = _study_of(path)
+        return self._known[key]
 
     def _origin(self, path: Path) -> str:
         return path.name if path == self._path else path.relative_to(self._path).as_posix()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from typing import Final
 
-_SOF0, _DHT, _EOI, _SOS, _DQT, _DRI, _COM = 0xC0, 0xC4, 0xD9, 0xDA, 0xDB, 0xDD, 0xFE
+_SOF0, _DHT, _SOS, _DQT, _DRI, _COM = 0xC0, 0xC4, 0xDA, 0xDB, 0xDD, 0xFE
 _NEEDED: Final = frozenset({_SOF0, _DHT, _DQT})
 _KEPT: Final = _NEEDED | {_DRI}
 _DROPPED: Final = frozenset({*range(0xE0, 0xF0), _COM})
-_AFTER_SCAN: Final = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")  # a marker that is not a restart
+_RESTARTS: Final = tuple(bytes([0xFF, number]) for number in range(0xD0, 0xD8))
 _SOI: Final = b"\xff\xd8"
+_EOI: Final = b"\xff\xd9"
 _ADOBE: Final = struct.pack(">BBH5sHHH", 0xFF, 0xEE, 14, b"Adobe", 100, 0, 0)
 
 
@@ -43,7 +43,11 @@ def bare_baseline(data: bytes, samples: int, *, rgb: bool) -> bytes | None:
 
 def _end_of_scan(data: bytes, offset: int) -> int | None:
     """Where the image ends, if it does with this scan; fragments are padded to even length."""
-    found = _AFTER_SCAN.search(data, offset)
-    if found is None or data[found.end() - 1] != _EOI or data[found.end() :].strip(b"\0"):
+    end = data.rfind(_EOI)
+    if end < offset or data[end + len(_EOI) :].strip(b"\0"):
         return None
-    return found.end()
+    scan = data[offset:end]
+    markers = scan.count(b"\xff") - scan.count(b"\xff\0")  # counted: a search for each is ten times slower
+    if markers and markers != sum(scan.count(restart) for restart in _RESTARTS):
+        return None
+    return end + len(_EOI)
