@@ -203,6 +203,7 @@ class Collector:
                 frame_index + 1,
                 image.frame_count,
                 slice_position_mm=_position(image, instance, frame_index),
+                pixel_aspect=image.pixel_aspect,
             )
             future = executor.submit(_encode_frame, image, frame_index, self._options.lossless)
             self._pending.append((record, future))

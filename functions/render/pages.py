@@ -77,6 +77,7 @@ class PageRecord:
     frame_number: int
     frame_count: int
     slice_position_mm: float | None = None
+    pixel_aspect: float = 1.0
     image: int = 0
     columns: int = 0
     rows: int = 0
@@ -127,11 +128,12 @@ class PageFrame:
 
     def image_page(self, record: PageRecord, page_number: int) -> tuple[Canvas, tuple[float, float]]:
         """The picture as large as A4 allows, upright or lying as the picture is, between the bands."""
-        size = A4_LANDSCAPE if record.columns > record.rows else A4_PORTRAIT
+        tall = record.rows * record.pixel_aspect  # drawn as wide and as high as it is, never resampled
+        size = A4_LANDSCAPE if record.columns > tall else A4_PORTRAIT
         canvas = Canvas()
         left, bottom, width, height = _area(size)
-        scale = min(width / record.columns, height / record.rows)
-        drawn_width, drawn_height = record.columns * scale, record.rows * scale
+        scale = min(width / record.columns, height / tall)
+        drawn_width, drawn_height = record.columns * scale, tall * scale
         x, y = left + (width - drawn_width) / 2, bottom + (height - drawn_height) / 2
         canvas.image(IMAGE_NAME, x, y, drawn_width, drawn_height)
         self._bands(canvas, size, record, page_number)

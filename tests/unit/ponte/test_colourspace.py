@@ -127,3 +127,14 @@ def test_the_red_bar_of_the_bundled_files_is_red(name: str) -> None:
     pixels = Image(open_instance(bundled(name))).picture(0).pixels
     red, green, blue = (int(value) for value in pixels[5, 50])
     assert red > 200 > 60 > max(green, blue)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_samples_that_the_code_stream_calls_signed_are(signed: bool) -> None:
+    """Some scanners write Pixel Representation 0 over signed samples: air came out white."""
+    values = np.array([[0, 500, 1000, 1500]], np.int16 if signed else np.uint16) - 1000 * signed
+    dataset = opened(values.astype(np.uint16), WindowCenter=values.mean() + 0.5, WindowWidth=1501)
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    data = imagecodecs.jpeg2k_encode(values, 0, reversible=True, codecformat="j2k")
+    dataset.PixelData = encapsulate([bytes(data)])
+    assert Image(dataset).picture(0).pixels.tolist() == [[0, 85, 170, 255]]

@@ -111,3 +111,29 @@ def test_reconstructed_nuclear_slices_lie_a_spacing_apart() -> None:
     assert [groups.slice_position_mm(dataset, index) for index in (0, 1)] == [100, 96]
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "DYNAMIC", "EMISSION"]
     assert groups.slice_position_mm(dataset, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({}, 1.0),
+        ({"PixelAspectRatio": [2, 1]}, 2.0),
+        ({"PixelAspectRatio": [4, 5], "PixelSpacing": [0.5, 0.5]}, 0.8),
+        ({"PixelSpacing": [0.5, 0.25]}, 2.0),
+        ({"ImagerPixelSpacing": [0.2, 0.1]}, 2.0),
+        ({"PixelSpacing": [0.5, 0.5], "ImagerPixelSpacing": [0.2, 0.1]}, 1.0),
+        ({"PixelAspectRatio": [0, 1]}, 1.0),
+        ({"PixelAspectRatio": [1000, 1]}, 1.0),
+        ({"PixelSpacing": [-1, 1]}, 1.0),
+        ({"PixelSpacing": 0.5}, 1.0),
+    ],
+)
+def test_the_aspect_of_a_pixel_is_its_height_over_its_width(
+    attributes: dict[str, Any], expected: float
+) -> None:
+    assert Image(opened(TWO_FRAMES, **attributes)).pixel_aspect == expected
+
+
+def test_the_aspect_of_an_enhanced_image_stands_in_its_groups() -> None:
+    shared = group("PixelMeasuresSequence", PixelSpacing=[3, 1])
+    assert Image(enhanced(shared, [Dataset(), Dataset()])).pixel_aspect == 3.0

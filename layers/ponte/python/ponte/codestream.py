@@ -16,7 +16,7 @@ from typing import Final
 from ponte import jpeg2000, jpegxl
 from ponte.frameheader import Codestream
 
-__all__ = ["Codestream", "read_codestream", "read_rle_offsets"]
+__all__ = ["Codestream", "is_cut", "read_codestream", "read_rle_offsets"]
 
 _SOF_PROGRESSIVE, _SOS, _EOI = 0xC2, 0xDA, 0xD9
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
@@ -32,6 +32,8 @@ _LSE, _LSE_SIZE = 0xF8, 4
 _ADOBE, _JFIF = 0xEE, 0xE0
 _ADOBE_LENGTH = 14  # real files have markers that are cut; those say nothing
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+_TAIL = 32  # where the end marker stands; what follows is padding
 _MARKERS = 1000  # markers and fill bytes of a header; a real one has about ten
 _SCANS = 64  # of a progressive JPEG: an encoder makes ten, and each is a pass over the whole image
 
@@ -51,6 +53,13 @@ def read_codestream(data: bytes) -> Codestream | None:
         return jpeg2000.read_header(data)
     except (IndexError, struct.error):
         return None
+
+
+def is_cut(data: bytes) -> bool:
+    """True for a JPEG or JPEG-LS without its end: decoders fill in gray, and say nothing (T.81 B.2.1)."""
+    if data[:2] != b"\xff\xd8" or _END_OF_IMAGE in data[-_TAIL:]:
+        return False
+    return data.rfind(_END_OF_IMAGE) <= data.rfind(_SCAN)
 
 
 def read_rle_offsets(data: bytes) -> tuple[int, ...] | None:

@@ -1,4 +1,4 @@
-"""The colour space that a code stream has, whatever the dataset says of it: files mislabel theirs.
+"""The colour space and the sign that a code stream has, whatever the dataset says: files mislabel theirs.
 
 ITU-T T.81 B.2.2 and B.2.4.6, T.871 (JFIF), T.872 (Adobe), T.800 A.6.1 (JPEG 2000).
 """
@@ -22,6 +22,7 @@ _ADOBE_LENGTH: Final = 14  # real files have markers that are cut; those say not
 PARTIAL: Final = frozenset({"YBR_PARTIAL_422", "YBR_PARTIAL_420"})
 TRANSFORMED: Final = frozenset({"YBR_ICT", "YBR_RCT"})
 _FROM_PARTIAL: Final = np.array([[1.1644, 1.1644, 1.1644], [0.0, -0.3917, 2.0173], [1.5960, -0.8129, 0.0]])
+_PRECISION: Final = 42  # of the first component: its place in the code stream
 _SEARCHED: Final = 4096  # bytes in front of a code stream that is wrapped in a file format
 
 
@@ -49,6 +50,12 @@ def is_transformed(data: bytes) -> bool:
     segments = _segments(data, start + 2) if start >= 0 else []
     coding = [segment for marker, segment in segments if marker == _COD]
     return bool(coding) and coding[0][4:5] == b"\x01"
+
+
+def has_signed_samples(data: bytes) -> bool:
+    """True for JPEG 2000 whose samples are signed (T.800 A.5.1): datasets that deny it are wrong."""
+    start = data.find(_IMAGE, 0, _SEARCHED)
+    return start >= 0 and data[start + _PRECISION : start + _PRECISION + 1] >= b"\x80"
 
 
 def contradicts(data: bytes, photometric: str) -> bool:

@@ -27,6 +27,11 @@ class FrameIndex:
         table, self._fragments = items[:1], items[1:]
         self._starts = self._frame_starts(frame_count, table, extended_offsets)
 
+    @property
+    def fragment_count(self) -> int:
+        """Items of the pixel data besides the offset table."""
+        return len(self._fragments)
+
     def frame(self, index: int) -> bytes:
         """The encoded bytes of a frame. Raises `CannotDecode` (PIXEL_LENGTH) where they are missing."""
         if index >= len(self._starts):

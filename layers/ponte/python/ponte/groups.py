@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pydicom.dataset import Dataset
 
 from ponte import attributes
+
+_MOST_ASPECT: Final = 10.0
 
 
 class Plane(NamedTuple):
@@ -56,6 +58,21 @@ def slice_position_mm(dataset: Dataset, frame_index: int = 0) -> float | None:
             return plane.position_mm
         return _offset_of_dose(dataset, frame_index, plane)
     return _position_of_nuclear_slice(dataset, frame_index)
+
+
+def pixel_aspect(dataset: Dataset) -> float:
+    """Height over width of a pixel: of the aspect ratio, or of the spacing between rows and columns.
+
+    PS3.3 C.7.6.3.1.7 and 10.7.1.3. What no detector has is taken for a square.
+    """
+    ratio = attributes.floats(dataset, "PixelAspectRatio")
+    spacing = floats(dataset, 0, "PixelMeasuresSequence", "PixelSpacing", 2)
+    imager = attributes.floats(dataset, "ImagerPixelSpacing")
+    for sides in (ratio, spacing, imager):
+        if len(sides) == 2 and min(sides) > 0:
+            aspect = sides[0] / sides[1]
+            return aspect if 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT else 1.0
+    return 1.0
 
 
 def _plane(dataset: Dataset, frame_index: int) -> Plane | None:

@@ -13,7 +13,14 @@ from pydicom.uid import UID, SegmentationStorage
 
 from ponte import attributes, grayscale, groups
 from ponte.codecs import IMAGE_CODECS
-from ponte.colourspace import PARTIAL, TRANSFORMED, contradicts, from_partial, is_transformed
+from ponte.colourspace import (
+    PARTIAL,
+    TRANSFORMED,
+    contradicts,
+    from_partial,
+    has_signed_samples,
+    is_transformed,
+)
 from ponte.display import (
     TABLE_BITS,
     Chain,
@@ -132,6 +139,12 @@ class Image:
         with quiet():
             return groups.slice_position_mm(self._dataset, frame_index)
 
+    @cached_property
+    def pixel_aspect(self) -> float:
+        """Height over width of a pixel as it should be seen; pictures keep the stored resolution."""
+        with quiet():
+            return groups.pixel_aspect(self._dataset)
+
     def _gray(self, values: Values, frame_index: int, window: Window | None) -> Picture:
         display = self._display(frame_index)
         chain, notes = display.chain, display.notes
@@ -196,7 +209,7 @@ class Image:
         with self._lock:
             if key not in self._displays:
                 with quiet():
-                    self._displays[key] = grayscale.display_of(self._dataset, self._description, key)
+                    self._displays[key] = grayscale.display_of(self._dataset, self._signed, key)
             return self._displays[key]
 
     @cached_property
@@ -206,6 +219,14 @@ class Image:
     @cached_property
     def _has_window(self) -> bool:
         return "WindowWidth" in self._dataset
+
+    @cached_property
+    def _signed(self) -> PixelDescription:
+        """The description, with the sign that the code stream has."""
+        d = self._description
+        if d.signed or d.samples > 1 or d.transfer_syntax_uid not in IMAGE_CODECS:
+            return d
+        return replace(d, signed=has_signed_samples(self._reader.code_stream(0)))
 
     @cached_property
     def _palette(self) -> npt.NDArray[np.uint8]:
@@ -246,7 +267,7 @@ class Image:
     def _numbers(self, values: Values) -> Values:
         if self._description.is_float:
             return native_endian(values)
-        return grayscale.stored_of(self._description).values(self._patterns(values))
+        return grayscale.stored_of(self._signed).values(self._patterns(values))
 
     def _colour(self, values: Values, photometric: str, frame_index: int) -> Picture:
         surplus = self._description.bits_stored - _BYTE

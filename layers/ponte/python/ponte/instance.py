@@ -44,6 +44,8 @@ INFLATE_LIMIT: Final = 512 << 20
 _STUDY_INSTANCE_UID = 0x0020000D
 _PEEK = 4 << 20  # inflated bytes within which the study's UID must come
 _MAGIC = PREAMBLE + 4
+_MOST_RATIO = 1032  # of deflate: two bits for 258 bytes (RFC 1951)
+_CHUNK = 1 << 20
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _DELIMITER = 8  # bytes of a sequence delimitation item
 _UNDEFINED = 0xFFFFFFFF
@@ -144,7 +146,12 @@ def _encoding(data: Bytes, start: int, syntax: UID) -> Encoding:
 
 
 def _inflate(data: Bytes, limit: int, *, whole: bool) -> bytes:
-    """Inflate at most `limit` bytes; with `whole`, more than that or an end that is missing is an error."""
+    """Inflate at most `limit` bytes; with `whole`, more than that or an end that is missing is an error.
+
+    What may exceed the limit is counted first, without being kept.
+    """
+    if whole and len(data) * _MOST_RATIO > limit:
+        _count_inflated(data, limit)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         inflated = inflater.decompress(data, limit)
@@ -152,10 +159,30 @@ def _inflate(data: Bytes, limit: int, *, whole: bool) -> bytes:
     except zlib.error as error:
         raise NotDicom("The deflated dataset cannot be inflated", code="TRUNCATED") from error
     if more:
-        raise LimitExceeded(f"The deflated dataset is larger than {limit} bytes", code="INFLATE_LIMIT")
+        raise _too_large(limit)
     if whole and not inflater.eof:
         raise NotDicom("The deflated dataset ends early; bytes are missing", code="TRUNCATED")
     return inflated
+
+
+def _count_inflated(data: Bytes, limit: int) -> None:
+    """Raise `LimitExceeded` where more than `limit` bytes come out. What is broken is for others to say."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    count, offset, ahead = 0, 0, b""
+    while not inflater.eof and (ahead or offset < len(data)):
+        if not ahead:
+            ahead, offset = bytes(data[offset : offset + _CHUNK]), offset + _CHUNK
+        try:
+            count += len(inflater.decompress(ahead, _CHUNK))
+        except zlib.error:
+            return
+        ahead = inflater.unconsumed_tail
+        if count > limit:
+            raise _too_large(limit)
+
+
+def _too_large(limit: int) -> LimitExceeded:
+    return LimitExceeded(f"The deflated dataset is larger than {limit} bytes", code="INFLATE_LIMIT")
 
 
 def _read(data: Bytes, encoding: Encoding) -> Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -14,15 +15,12 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEGBaseline8Bit
 
 from ponte import attributes
-from ponte.codecs import coded_colour, decoder_of
-from ponte.codestream import read_codestream
+from ponte.codecs import DECODERS, coded_colour, decoder_of
 from ponte.errors import CannotDecode, InvalidAttribute, LimitExceeded, MissingAttribute
 from ponte.frames import FrameIndex
 from ponte.jpeg import bare_baseline
+from ponte.limits import check_budget, check_frame, check_frame_count
 from ponte.quiet import BROKEN_INPUT, quiet
-
-PIXEL_BUDGET: Final = 256 << 20
-"""Pixels a frame, rows by columns."""
 
 KEYWORDS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _GRAY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
@@ -30,6 +28,7 @@ _HALVED = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
 _COLOUR = _HALVED | {"RGB", "YBR_FULL", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT"}
 _FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 _MOST_FRAMES = 2**31 - 1
+_RUST_PANIC = "pyo3_runtime"  # the module of an error that no `except Exception` sees
 
 Values = npt.NDArray[Any]
 
@@ -80,6 +79,9 @@ class PixelReader:
             self._vr = str(dataset[description.keyword].VR)
             self._extended = _extended_offsets(dataset)
         self.description = description
+        self._beyond_limits: LimitExceeded | None = None
+        if description.transfer_syntax_uid in DECODERS:
+            check_frame_count(description.frames, self._frames.fragment_count)
 
     def code_stream(self, index: int) -> bytes:
         """A frame as it is compressed; nothing where it is not."""
@@ -91,7 +93,8 @@ class PixelReader:
         if d.transfer_syntax_uid != JPEGBaseline8Bit or (d.bits_allocated, d.bits_stored) != (8, 8):
             return None
         data = self._frames.frame(index)
-        self._check_codestream(data, index)
+        if check_frame(data, d, index):
+            return None
         return bare_baseline(data, d.samples, rgb=coded_colour(data, d.photometric) == "RGB")
 
     def frame(self, index: int) -> tuple[Values, str]:
@@ -99,53 +102,39 @@ class PixelReader:
 
         The shape is (rows, columns) or (rows, columns, 3). Bits above High Bit are whatever they are in the
         file, and signed values may come as bit patterns. What JPEG and JPEG 2000 transform on their own
-        comes back as RGB. Raises `CannotDecode`, `UnsupportedTransferSyntax`.
+        comes back as RGB. Raises `CannotDecode`, `LimitExceeded` (MEMORY, TIME),
+        `UnsupportedTransferSyntax`.
         """
-        decoder, plugin = decoder_of(self.description.transfer_syntax_uid)
-        source, position = self._source(index)
-        with quiet():
-            try:
-                values, properties = decoder.as_array(
-                    source,
-                    index=position,
-                    validate=False,
-                    raw=True,
-                    decoding_plugin=plugin,
-                    **self._options(),
-                )
-            except MemoryError as error:
-                raise LimitExceeded("The frame does not fit in memory") from error
-            except BROKEN_INPUT as error:
-                raise CannotDecode(f"The decoder refused frame {index + 1}") from error
-        return values, str(properties["photometric_interpretation"])
+        syntax = self.description.transfer_syntax_uid
+        decoder_of(syntax)
+        source, position, risky = self._source(index)
+        if risky:
+            return self._decode_apart(source)
+        return decode(syntax, source, position, self._options())
+
+    def _decode_apart(self, source: bytes) -> tuple[Values, str]:
+        """In a process of its own; after one frame that went beyond the limits no other is tried."""
+        from ponte import guard
+
+        if self._beyond_limits is not None:
+            raise LimitExceeded(self._beyond_limits.detail, code=self._beyond_limits.code)
+        try:
+            return guard.decode(self.description.transfer_syntax_uid, source, self._options())
+        except LimitExceeded as error:
+            self._beyond_limits = error
+            raise
 
     @cached_property
     def _frames(self) -> FrameIndex:
         return FrameIndex(self._value, self.description.frames, self._extended)
 
-    def _source(self, index: int) -> tuple[bytes, int]:
-        """What the decoder is given, and which frame of it."""
+    def _source(self, index: int) -> tuple[bytes, int, bool]:
+        """What the decoder is given, which frame of it, and whether that may hurt."""
         if not self.description.transfer_syntax_uid.is_encapsulated:
-            return self._value, index
+            return self._value, index, False
         data = self._frames.frame(index)
-        self._check_codestream(data, index)
-        return encapsulate([data], has_bot=False), 0
-
-    def _check_codestream(self, data: bytes, index: int) -> None:
-        """Refuse what would make a decoder allocate something else than the header says."""
-        header, expected = read_codestream(data), self.description
-        if header is None:
-            return
-        if (header.rows, header.columns, header.samples) != (
-            expected.rows,
-            expected.columns,
-            expected.samples,
-        ):
-            raise CannotDecode(
-                f"Frame {index + 1} is {header.columns}x{header.rows} of {header.samples} samples; expected "
-                f"{expected.columns}x{expected.rows} of {expected.samples}",
-                code="PIXEL_HEADER_MISMATCH",
-            )
+        risky = check_frame(data, self.description, index)
+        return encapsulate([data], has_bot=False), 0, risky
 
     def _options(self) -> dict[str, Any]:
         """What pydicom's runner needs to know; the display masks unused bits, so it need not."""
@@ -168,6 +157,28 @@ class PixelReader:
         if not d.transfer_syntax_uid.is_encapsulated:
             options["view_only"] = True
         return options
+
+
+def decode(syntax: str, source: bytes, position: int, options: Mapping[str, Any]) -> tuple[Values, str]:
+    """The values of a frame and its photometric interpretation; `options` are those of pydicom's runner.
+
+    Raises `CannotDecode`, `LimitExceeded` (MEMORY).
+    """
+    decoder, plugin = decoder_of(UID(syntax))
+    with quiet():
+        try:
+            values, properties = decoder.as_array(
+                source, index=position, validate=False, raw=True, decoding_plugin=plugin, **options
+            )
+        except MemoryError as error:
+            raise LimitExceeded("The frame does not fit in memory") from error
+        except BROKEN_INPUT as error:
+            raise CannotDecode("The decoder refused the frame") from error
+        except BaseException as error:
+            if type(error).__module__ != _RUST_PANIC:
+                raise
+            raise CannotDecode("The decoder gave up on the frame") from None
+    return values, str(properties["photometric_interpretation"])
 
 
 def _describe(dataset: Dataset, keyword: str) -> PixelDescription:
@@ -226,10 +237,7 @@ def _check(d: PixelDescription, length: int) -> None:
     expected = (d.frame_bits * d.frames + 7) // 8
     if not d.transfer_syntax_uid.is_encapsulated and length < expected:
         raise InvalidAttribute(f"{name} has {length} bytes; expected {expected}", code="PIXEL_LENGTH")
-    if d.rows * d.columns > PIXEL_BUDGET:
-        raise LimitExceeded(
-            f"A frame has {d.rows * d.columns} pixels; the limit is {PIXEL_BUDGET}", code="PIXEL_BUDGET"
-        )
+    check_budget(d)
 
 
 def _value(dataset: Dataset, keyword: str) -> bytes:
