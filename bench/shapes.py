@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import imagecodecs
@@ -125,15 +125,16 @@ def _cr(number: int, study: str, series: str, rng: np.random.Generator) -> Datas
     return dataset
 
 
-def _us(number: int, study: str, series: str, rng: np.random.Generator) -> Dataset:
-    """One cine of 50 JPEG baseline frames in colour."""
+def _us(number: int, study: str, series: str, rng: np.random.Generator, repeats: int = 1) -> Dataset:
+    """A cine of 50 JPEG baseline frames in colour, `repeats` times over."""
     dataset = _dataset(UltrasoundMultiFrameImageStorage, JPEGBaseline8Bit, "US", study, series, number)
     frames = []
     for index in range(50):
         gray = (phantom(600, 800, index / 10, rng) * 255).astype(np.uint8)
         color = np.stack([gray, (gray * 0.8).astype(np.uint8), (gray * 0.6).astype(np.uint8)], axis=-1)
         frames.append(bytes(imagecodecs.jpeg8_encode(color, level=90, subsampling="422")))
-    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = 600, 800, 50
+    frames *= repeats
+    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = 600, 800, len(frames)
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 3, "YBR_FULL_422"
     dataset.PlanarConfiguration = dataset.PixelRepresentation = 0
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
@@ -147,6 +148,7 @@ _MAKERS: Mapping[str, tuple[Callable[[int, str, str, np.random.Generator], Datas
     "mr": (_mr, 200),
     "cr": (_cr, 1),
     "us": (_us, 1),
+    "us-long": (partial(_us, repeats=40), 1),
     "ct-jpeg": (_ct_jpeg, 150),
     "ct-j2k": (_ct_j2k, 150),
     "mg": (_mg, 10),
@@ -156,6 +158,7 @@ SHAPES: Mapping[str, str] = {
     "mr": "MR, 200 x 512x512, uncompressed",
     "cr": "CR, 1 x 2048x2500, uncompressed",
     "us": "US, 50 frames 800x600, JPEG colour",
+    "us-long": "US, 2,000 frames 800x600, JPEG colour",
     "ct-jpeg": "CT, 150 x 512x512, JPEG lossless",
     "ct-j2k": "CT, 150 x 512x512, JPEG 2000 lossless",
     "mg": "MG, 10 x 3328x4096, JPEG 2000 lossless",

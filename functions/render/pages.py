@@ -54,8 +54,8 @@ def color_space(samples: int) -> str:
 def _flate(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Every row as its difference to the row above, after the byte that says so, deflated.
 
-    By ISA-L's level 1: about the cost of a JPEG where zlib's own takes three times as long; level 0 saves
-    nothing more.
+    By ISA-L's level 1: 0.28 to 0.43 of the time of zlib's, and 0.8 to 2.3 of a JPEG's, by the image. Its
+    level 0 is a little faster and takes up to half as many bytes again.
     """
     lines = pixels.reshape(len(pixels), -1)
     filtered = np.empty((lines.shape[0], lines.shape[1] + 1), np.uint8)

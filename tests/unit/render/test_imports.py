@@ -9,8 +9,8 @@ import sys
 ALLOWED = frozenset(
     {
         "PIL", "annotated_types", "aws_lambda_powertools", "boto3", "botocore", "certifi",
-        "charset_normalizer",
-        "dateutil", "dotenv", "idna", "imagecodecs", "jmespath", "numpy", "openjpeg", "ponte", "ponte_aws",
+        "charset_normalizer", "dateutil", "dotenv", "idna", "imagecodecs", "jmespath", "numpy", "openjpeg",
+        "ponte", "ponte_aws",
         "pydantic", "pydantic_core", "pydantic_settings", "pydicom", "pylibjpeg", "render", "requests", "rle",
         "s3transfer", "simplejson", "six", "typing_extensions", "typing_inspection", "urllib3",
     }

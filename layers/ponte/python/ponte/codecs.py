@@ -2,7 +2,7 @@
 
 pydicom's plugins have no decoder under a permissive licence for some, and slow ones for others, so the plugin
 is ours, over imagecodecs, which is imported when a frame needs it and lets other threads run meanwhile. Each
-was chosen by measuring (docs/performance.md), and is proved equal to another decoder on real files
+was chosen by measuring, and is proved equal to another decoder on real files
 (tests/integration/test_codecs.py).
 """
 

@@ -47,7 +47,9 @@ def _end_of_scan(data: bytes, offset: int) -> int | None:
     if end < offset or data[end + len(_EOI) :].strip(b"\0"):
         return None
     scan = data[offset:end]
-    markers = scan.count(b"\xff") - scan.count(b"\xff\0")  # counted: a search for each is ten times slower
+    markers = scan.count(b"\xff") - scan.count(
+        b"\xff\0"
+    )  # counted: to search for each is several times slower
     if markers and markers != sum(scan.count(restart) for restart in _RESTARTS):
         return None
     return end + len(_EOI)
