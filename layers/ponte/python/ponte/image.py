@@ -21,6 +21,7 @@ from ponte.colourspace import (
     has_signed_samples,
     is_transformed,
 )
+from ponte.description import KEYWORDS, PixelDescription
 from ponte.display import (
     TABLE_BITS,
     Chain,
@@ -37,15 +38,7 @@ from ponte.errors import InvalidAttribute, NotAnImage, PonteError
 from ponte.grayscale import Display
 from ponte.overlays import Overlay, draw, overlays_of
 from ponte.palette import Supplement, palette_of, supplement_of
-from ponte.pixels import (
-    KEYWORDS,
-    PixelDescription,
-    PixelReader,
-    Values,
-    native_endian,
-    to_rgb,
-    unsigned,
-)
+from ponte.pixels import PixelReader, Values, native_endian, to_rgb, unsigned
 from ponte.quiet import BROKEN_INPUT, quiet
 
 _FROM_DATA = "window from the data"
