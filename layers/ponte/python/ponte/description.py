@@ -17,6 +17,8 @@ KEYWORDS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 HALVED: Final = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
 """Two pixels share their colour, and take four bytes (PS3.3 C.7.6.3.1.2)."""
 
+Bytes = bytes | memoryview
+
 _GRAY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 _COLOUR = HALVED | {"RGB", "YBR_FULL", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT"}
 _FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
@@ -66,7 +68,7 @@ def _describe(dataset: Dataset, keyword: str) -> PixelDescription:
     allocated, stored, high_bit, signed = _bits(dataset, keyword)
     return PixelDescription(
         keyword=keyword,
-        transfer_syntax_uid=UID(dataset.file_meta.TransferSyntaxUID),
+        transfer_syntax_uid=attributes.uid_of(attributes.text(dataset.file_meta, "TransferSyntaxUID")),
         rows=attributes.required_int(dataset, "Rows", 1, 65535),
         columns=attributes.required_int(dataset, "Columns", 1, 65535),
         frames=attributes.optional_int(dataset, "NumberOfFrames", 1, 1, _MOST_FRAMES),
@@ -119,10 +121,10 @@ def _check(d: PixelDescription, length: int) -> None:
     check_budget(d)
 
 
-def pixel_value(dataset: Dataset, keyword: str) -> bytes:
+def pixel_value(dataset: Dataset, keyword: str) -> Bytes:
     """The value of the pixel data as it stands in the dataset. Raises `CannotDecode`."""
     try:
-        value = dataset[keyword].value
+        value = dataset.get_item(keyword).value
     except BROKEN_INPUT as error:
         raise CannotDecode(f"{attributes.describe(keyword)} cannot be read") from error
-    return value if isinstance(value, bytes) else b""
+    return value if isinstance(value, bytes | memoryview) else b""

@@ -159,8 +159,8 @@ class Image:
         containers = unsigned(values)
         bits = containers.dtype.itemsize * _BYTE
         if bits <= TABLE_BITS and bits >= chain.stored.bits + self._shift:
-            return np.take(container_table(chain, bits, self._shift), containers, mode="clip")
-        return np.take(gray_table(chain), self._patterns(values), mode="clip")
+            return np.take(container_table(chain, bits, self._shift), containers, mode="wrap")
+        return np.take(gray_table(chain), self._patterns(values), mode="wrap")
 
     def _with_voi(self, chain: Chain, values: Values) -> tuple[Chain, tuple[str, ...]]:
         """Where the image has no window that serves: all of 8 bits, else what the data span."""
