@@ -112,12 +112,13 @@ def _bits(dataset: Dataset, keyword: str) -> tuple[int, int, int, bool]:
 
 def _check(d: PixelDescription, length: int) -> None:
     """Length before budget: bytes that are not there are the truer reason."""
-    name = attributes.describe(d.keyword)
     if not length:
-        raise MissingAttribute(f"{name} is empty", code="NO_PIXEL_DATA")
+        raise MissingAttribute(f"{attributes.describe(d.keyword)} is empty", code="NO_PIXEL_DATA")
     expected = (d.frame_bits * d.frames + 7) // 8
     if not d.transfer_syntax_uid.is_encapsulated and length < expected:
-        raise InvalidAttribute(f"{name} has {length} bytes; expected {expected}", code="PIXEL_LENGTH")
+        raise InvalidAttribute(
+            f"{attributes.describe(d.keyword)} has {length} bytes; expected {expected}", code="PIXEL_LENGTH"
+        )
     check_budget(d)
 
 

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -131,7 +132,7 @@ def _uid_of_all(data: Bytes) -> str | None:
 
 
 def _read(path: str) -> bytes:
-    with _reachable(), Path(path).open("rb", buffering=0) as stream:
+    with _reachable(), FileIO(path) as stream:
         if os.fstat(stream.fileno()).st_size > FILE_LIMIT:
             raise LimitExceeded(f"A file is larger than {FILE_LIMIT} bytes")
         return stream.readall()

@@ -219,7 +219,7 @@ class Image:
         d = self._description
         if d.signed or d.samples > 1 or d.transfer_syntax_uid not in IMAGE_CODECS:
             return d
-        return replace(d, signed=has_signed_samples(self._reader.code_stream(0)))
+        return replace(d, signed=True) if has_signed_samples(self._reader.code_stream(0)) else d
 
     @cached_property
     def _palette(self) -> npt.NDArray[np.uint8]:
