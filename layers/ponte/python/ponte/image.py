@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, SegmentationStorage
 
 from ponte import attributes, grayscale, groups
-from ponte.codecs import IMAGE_CODECS
+from ponte.codecs import HALVING, IMAGE_CODECS
 from ponte.colourspace import (
     PARTIAL,
     TRANSFORMED,
@@ -217,7 +217,7 @@ class Image:
     def _signed(self) -> PixelDescription:
         """The description, with the sign that the code stream has."""
         d = self._description
-        if d.signed or d.samples > 1 or d.transfer_syntax_uid not in IMAGE_CODECS:
+        if d.signed or d.samples > 1 or d.transfer_syntax_uid not in HALVING:
             return d
         return replace(d, signed=True) if has_signed_samples(self._reader.code_stream(0)) else d
 
