@@ -113,7 +113,9 @@ def test_samples_wider_than_bits_stored_are_not_averaged() -> None:
     assert image(values, j2k(values, 16)).most_halvings(0) == 0
 
 
-@pytest.mark.parametrize("name", ["MR_small.dcm", "MR_small_RLE.dcm", "SC_rgb_jpeg_lossy_gdcm.dcm", "SC_rgb_jpeg_dcmtk.dcm"])
+@pytest.mark.parametrize(
+    "name", ["MR_small.dcm", "MR_small_RLE.dcm", "SC_rgb_jpeg_lossy_gdcm.dcm", "SC_rgb_jpeg_dcmtk.dcm"]
+)
 def test_other_syntaxes_hold_no_smaller_picture(name: str) -> None:
     assert Image(open_instance(bundled(name))).most_halvings(0) == 0
 
