@@ -9,7 +9,7 @@ import pikepdf
 import pytest
 from pydicom import dcmread
 
-from bench import fetch, memory, whole_job
+from bench import fetch, imports, memory, whole_job
 from bench.shapes import make_study
 from tests.stub_pacs import Answer, instances, stub_pacs
 
@@ -67,3 +67,10 @@ def test_the_parser_by_hand_reads_what_ours_reads(chunk: int) -> None:
     chunks = [body[start : start + chunk] for start in range(0, len(body), chunk)]
     assert list(fetch.parse_by_hand(iter(chunks))) == values
     assert set(fetch.measure_parsers(chunks, b"X", rounds=1)) == {"ours", "by hand"}
+
+
+def test_imports_are_measured_as_they_ship_and_with_our_sources_compiled() -> None:
+    result = imports.run(rounds=1, _shapes=())
+    assert all(seconds > 0 for seconds in result["cpu"].values())
+    assert {"numpy", "pydicom", "standard library"} <= set(result["packages"])
+    assert "| as it ships |" in imports.as_table(result)
