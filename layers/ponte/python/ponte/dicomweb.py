@@ -402,8 +402,11 @@ def _uid(row: dict[str, Any], tag: str) -> str:
 
 
 def _number(row: dict[str, Any], tag: str) -> int:
-    value = _value(row, tag)
-    return int(value) if isinstance(value, int | float) or str(value).isdecimal() else 0
+    """A count; 0 where there is none, or what is there is no number."""
+    try:
+        return max(0, int(_value(row, tag)))
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 def _checked(url: str) -> str:

@@ -13,6 +13,7 @@ from ponte.errors import BadAnswer, LimitExceeded
 _HEADER_LIMIT: Final = 64 << 10
 _PREFACE_LIMIT: Final = 64 << 10
 _BOUNDARY_LENGTH: Final = 70
+_LENGTH_DIGITS: Final = 19  # 64 bits; of thousands of digits Python makes no number
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))')
 
 
@@ -165,7 +166,7 @@ def _body(stream: _Stream, headers: dict[str, str], separator: bytes, limit: int
     length = headers.get("content-length", "")
     if not length.isdecimal():
         return stream.take_until(separator, limit, "A part")
-    if int(length) > limit:
+    if len(length) > _LENGTH_DIGITS or int(length) > limit:
         raise LimitExceeded(f"A part is larger than {limit} bytes")
     data = stream.take(int(length))
     if stream.take(len(separator)) != separator:
