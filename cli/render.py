@@ -39,6 +39,9 @@ def render(
     ] = 0,
     every: Annotated[int, typer.Option(min=1, help="Only one instance of so many.")] = 1,
     max_pages: Annotated[int, typer.Option(min=0, help="End after so many pages of images; 0: none.")] = 0,
+    max_bytes: Annotated[
+        int, typer.Option(min=0, help="Make images smaller until the PDF keeps within this; 0: no limit.")
+    ] = 0,
     lang: Annotated[Literal["pt-BR", "en"], typer.Option(help="Language of the PDF.")] = "pt-BR",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Most threads that decode and compress.")] = 4,
     auth_file: Annotated[
@@ -67,6 +70,7 @@ def render(
         frames=frames,
         every=every,
         max_pages=max_pages,
+        max_bytes=max_bytes,
     )
     with whole_file(output) as stream, _progress() as on_progress:
         report = render_study(opened, study_instance_uid, stream, options, on_progress=on_progress)

@@ -49,6 +49,7 @@ class Cover:
     missing: Sequence[MissingRow]
     created: datetime
     left_out: int = 0
+    reduced: bool = False
     job_url: str = ""
 
     def texts_shown(self) -> str:
@@ -376,6 +377,8 @@ def _draw_missing_row(sheets: _Sheets, row: MissingRow, texts: Texts) -> None:
 def _draw_remarks(sheets: _Sheets, cover: Cover, texts: Texts) -> None:
     """What the reader must know to read the rest rightly."""
     remarks = [texts.left_out.format(cover.left_out)] if cover.left_out else []
+    if cover.reduced:
+        remarks.append(texts.reduced)
     if REGULAR.missing(cover.texts_shown()):
         remarks.append(texts.substituted.format(SUBSTITUTE))
     for remark in remarks:

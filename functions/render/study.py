@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import perf_counter
@@ -15,7 +16,7 @@ from ponte.study import StudyAttributes
 from render.allocator import keep_freed_memory
 from render.collect import Collected, Collector, Missing
 from render.cover import Cover, MissingRow, draw_cover
-from render.images import ImageStore, WrittenImages
+from render.images import ImageStore, SpooledImages, WrittenImages
 from render.layout import Layout, Page
 from render.options import RenderOptions, RequestCodes
 from render.pages import PageFrame
@@ -54,11 +55,11 @@ def render_study(
     began = perf_counter()
     keep_freed_memory()
     writer = PdfWriter(out)
-    images = WrittenImages(writer)
-    collected = Collector(images, study_instance_uid, options, on_progress).run(source)
-    _require_something(collected)
-    writing = perf_counter()
-    _write_document(writer, images, collected, options)
+    with _store(writer, options) as images:
+        collected = Collector(images, study_instance_uid, options, on_progress).run(source)
+        _require_something(collected)
+        writing = perf_counter()
+        _write_document(writer, images, collected, options)
     ended = perf_counter()
     clock = collected.clock
     write = clock.write + ended - writing
@@ -72,6 +73,17 @@ def render_study(
         seconds=Seconds(clock.fetch, clock.decode, clock.encode, write, ended - began),
         left_out=collected.left_out,
     )
+
+
+@contextmanager
+def _store(writer: PdfWriter, options: RenderOptions) -> Iterator[ImageStore]:
+    """Where images go. They wait in a file only where it is not known yet which are wanted, or how large."""
+    if not options.max_bytes and not options.max_pages:
+        yield WrittenImages(writer)
+        return
+    with SpooledImages(writer, options.max_bytes) as images:
+        yield images
+        images.check()
 
 
 def _require_something(collected: Collected) -> None:
@@ -96,9 +108,11 @@ def _write_document(
     study = collected.study or StudyAttributes()
     records = sorted(collected.records, key=lambda record: record.order)
     pages = _within(Layout(options.grid, options.paper).pages(records), options.max_pages, collected)
+    shown = [cell.record.image for page in pages for cell in page.cells if cell.record.image is not None]
+    images.choose(shown, len(pages))
     sheets: Sequence[Sheet] = ()
     if options.cover_page:
-        cover = _cover(collected, study, options, texts, created)
+        cover = _cover(collected, study, options, texts, created, reduced=images.reduced)
         sheets = draw_cover(cover, pages, images, texts)
     for index, sheet in enumerate(sheets):
         page = writer.add_page(sheet.canvas, sheet.size, sheet.resources)
@@ -157,7 +171,13 @@ def _document_title(study: StudyAttributes, anonymous: bool, texts: Texts) -> st
 
 
 def _cover(
-    collected: Collected, study: StudyAttributes, options: RenderOptions, texts: Texts, created: datetime
+    collected: Collected,
+    study: StudyAttributes,
+    options: RenderOptions,
+    texts: Texts,
+    created: datetime,
+    *,
+    reduced: bool,
 ) -> Cover:
     tallies = sorted(
         collected.series.values(),
@@ -181,6 +201,7 @@ def _cover(
         missing,
         created,
         left_out=collected.left_out,
+        reduced=reduced,
         job_url="" if options.anonymize else options.job_url,
     )
 

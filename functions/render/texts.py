@@ -58,6 +58,7 @@ class Texts:
     limit: str
     substituted: str
     left_out: str
+    reduced: str
     hung: str
     at_detector: str
     continued: str
@@ -143,6 +144,7 @@ _PORTUGUESE = Texts(
     limit="Não é dispositivo médico. As imagens deste documento não se destinam a diagnóstico.",
     substituted="O sinal {} está no lugar de caracteres que a fonte deste documento não tem.",
     left_out="Deixadas de fora a pedido: {} imagens ou instâncias.",
+    reduced="Imagens reduzidas para que o documento caiba no tamanho pedido.",
     hung="Mamografia",
     at_detector="(no detector)",
     continued="Imagens do estudo (continuação)",
@@ -220,6 +222,7 @@ _ENGLISH = Texts(
     limit="Not a medical device. The images in this document are not for diagnosis.",
     substituted="The sign {} stands for characters that this document's font does not have.",
     left_out="Left out on request: {} images or instances.",
+    reduced="Images were made smaller for the document to keep within the size asked for.",
     hung="Mammography",
     at_detector="(at the detector)",
     continued="Study images (continued)",
