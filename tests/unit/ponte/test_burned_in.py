@@ -11,7 +11,6 @@ from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage, Ultrasound
 
 from ponte.burned_in import Region, masked, trusted_regions
 
-
 REGIONS = "SequenceOfUltrasoundRegions"
 
 
