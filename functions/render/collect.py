@@ -20,6 +20,7 @@ from ponte.instance import open_instance
 from ponte.quiet import quiet
 from ponte.source import Fetched, Source
 from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
+from ponte.video import Video, open_image
 from render.cover import SeriesTally
 from render.options import RenderOptions
 from render.pages import NO_SERIES, PageRecord, color_space, encode_page_image
@@ -33,11 +34,15 @@ _NO_INSTANCE = InstanceAttributes()
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Something that is not shown, with what is needed to say where it belongs."""
+    """Something that is not shown, with what is needed to say where it belongs.
+
+    `video` is true for a video, of which at most its poster frame is shown.
+    """
 
     series: SeriesAttributes
     instance: InstanceAttributes
     not_shown: NotShown
+    video: bool = False
 
 
 @dataclass(slots=True)
@@ -77,14 +82,14 @@ class _Encoded:
 _Outcome = _Encoded | PonteError
 
 
-def _encode_frame(image: Image, frame_index: int, lossless: bool) -> _Outcome:
+def _encode_frame(image: Image | Video, frame_index: int, lossless: bool) -> _Outcome:
     """Decode, display and compress one frame, or pass its JPEG on where that comes to the same.
 
     Runs in a worker thread; what is wrong is returned.
     """
     began = perf_counter()
     try:
-        jpeg = None if lossless else image.jpeg(frame_index)
+        jpeg = None if lossless or isinstance(image, Video) else image.jpeg(frame_index)
         if jpeg is not None:
             data, picture = jpeg
             passed = PageImage(image.columns, image.rows, color_space(image.samples), "DCTDecode", data)
@@ -99,9 +104,11 @@ def _encode_frame(image: Image, frame_index: int, lossless: bool) -> _Outcome:
     return _Encoded(page_image, bare, decoded - began, perf_counter() - decoded)
 
 
-def _position(image: Image, instance: InstanceAttributes, frame_index: int) -> float | None:
-    """The slice position of a frame; that of an instance of one frame is known already."""
-    return instance.slice_position_mm if image.frame_count == 1 else image.slice_position_mm(frame_index)
+def _position(image: Image | Video, instance: InstanceAttributes, frame_index: int) -> float | None:
+    """The slice position of a frame; that of an instance of one page is known already."""
+    if isinstance(image, Video) or image.frame_count == 1:
+        return instance.slice_position_mm
+    return image.slice_position_mm(frame_index)
 
 
 def _processors() -> int:
@@ -180,7 +187,7 @@ class Collector:
         finally:
             self._collected.clock.decode += perf_counter() - began
         try:
-            image = Image(dataset)
+            image = open_image(dataset)
         except Exception as error:  # noqa: BLE001  (likewise)
             self._miss_instance(series, instance, _as_ponte_error(error))
             return
@@ -188,13 +195,15 @@ class Collector:
 
     def _submit(
         self,
-        image: Image,
+        image: Image | Video,
         series: SeriesAttributes,
         instance: InstanceAttributes,
         executor: ThreadPoolExecutor,
     ) -> None:
+        """A page for each frame of an image; one for a video, with its poster frame."""
         self._collected.frames += image.frame_count
-        for frame_index in range(image.frame_count):
+        video = image.description if isinstance(image, Video) else None
+        for frame_index in [image.poster_index] if isinstance(image, Video) else range(image.frame_count):
             while len(self._pending) >= self._workers + _IN_FLIGHT_BEYOND_WORKERS:
                 self._finish_oldest()
             record = PageRecord(
@@ -204,6 +213,7 @@ class Collector:
                 image.frame_count,
                 slice_position_mm=_position(image, instance, frame_index),
                 pixel_aspect=image.pixel_aspect,
+                video=video,
             )
             future = executor.submit(_encode_frame, image, frame_index, self._options.lossless)
             self._pending.append((record, future))
@@ -239,6 +249,8 @@ class Collector:
             self._miss_frame(record, outcome)
         else:
             self._write(record, outcome)
+            if record.video is not None:
+                self._miss(record.series, record.instance, record.video.only_poster(), None, video=True)
         if self._on_progress is not None:
             self._on_progress(Progress(self._collected.instances, len(self._collected.pages)))
 
@@ -263,8 +275,9 @@ class Collector:
 
     def _miss_frame(self, record: PageRecord, error: PonteError) -> None:
         """A frame that could not be had: a page in its place."""
-        frame_number = record.frame_number if record.frame_count > 1 else None
-        self._miss(record.series, record.instance, error, frame_number)
+        is_video = record.video is not None
+        frame_number = record.frame_number if record.frame_count > 1 and not is_video else None
+        self._miss(record.series, record.instance, error, frame_number, video=is_video)
         self._collected.pages.append(replace(record, reason=error.code, detail=self._detail(error)))
 
     def _miss_instance(
@@ -288,11 +301,13 @@ class Collector:
         instance: InstanceAttributes,
         error: PonteError,
         frame_number: int | None,
+        *,
+        video: bool = False,
     ) -> None:
         if series is not NO_SERIES:
             self._collected.series[series.series_instance_uid].not_shown += 1
         not_shown = NotShown(instance.sop_instance_uid, error.code, error.detail, frame_number)
-        self._collected.missing.append(Missing(series, instance, not_shown))
+        self._collected.missing.append(Missing(series, instance, not_shown, video))
 
     def _detail(self, error: PonteError) -> str:
         """What the page may say: a detail can quote a value of the dataset, so not when anonymous."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ponte.display import Window
 from ponte.image import Picture
 from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
+from ponte.video import VideoDescription
 from render.pdf import A4_LANDSCAPE, A4_PORTRAIT, Canvas, Colour, PageImage
 from render.texts import Texts
 from render.typeface import BOLD, REGULAR, Typeface
@@ -27,6 +28,8 @@ ACCENT: Colour = (0.05, 0.36, 0.45)
 PALE: Colour = (0.945, 0.955, 0.96)
 _BAND = 27.0  # height of each band, rule included
 _GAP = 8.0  # between a band and the image
+_CAPTION = 54.0  # height of what stands over a video's poster frame
+_LINE = 16.0
 _UP = 2  # PNG filter type "up": each row as its difference to the one above
 
 
@@ -69,7 +72,8 @@ def _flate(pixels: npt.NDArray[np.uint8]) -> bytes:
 class PageRecord:
     """What is kept of a page until all are known: a few numbers, and attributes that its series shares.
 
-    `image` is the number of the image in the PDF, 0 on a page that says why there is none (`reason`).
+    `image` is the number of the image in the PDF, 0 on a page that says why there is none (`reason`). With
+    `video`, the image is the poster frame of one.
     """
 
     series: SeriesAttributes
@@ -85,6 +89,7 @@ class PageRecord:
     notes: tuple[str, ...] = ()
     reason: str = ""
     detail: str = ""
+    video: VideoDescription | None = None
 
     @property
     def unreadable(self) -> bool:
@@ -132,6 +137,9 @@ class PageFrame:
         size = A4_LANDSCAPE if record.columns > tall else A4_PORTRAIT
         canvas = Canvas()
         left, bottom, width, height = _area(size)
+        if record.video is not None:
+            height -= _CAPTION + _GAP
+            self._caption(canvas, record.video, left, bottom + height + _GAP, width)
         scale = min(width / record.columns, height / tall)
         drawn_width, drawn_height = record.columns * scale, tall * scale
         x, y = left + (width - drawn_width) / 2, bottom + (height - drawn_height) / 2
@@ -142,13 +150,13 @@ class PageFrame:
     def notice_page(self, record: PageRecord, page_number: int) -> tuple[Canvas, tuple[float, float]]:
         """A page in the place of a picture that could not be had, with the reason in words."""
         canvas = Canvas()
+        if record.video is not None:
+            return self._video_notice(canvas, record, record.video, page_number)
         texts = self.texts
         left, bottom, width, height = _area(A4_PORTRAIT)
         box_height, inner = 132.0, 22.0
         y = bottom + (height - box_height) / 2
-        canvas.rectangle(left, y, width, box_height, PALE)
-        canvas.rectangle(left, y, 4, box_height, ACCENT)
-        x, room, top = left + inner, width - 2 * inner, y + box_height
+        top, x, room = _box(canvas, left, y, width, box_height), left + inner, width - 2 * inner
         canvas.text(x, top - 32, texts.notice_title, BOLD, 15)
         reason = f"{texts.reason_label}: {texts.reason(record.reason)} ({record.reason})"
         canvas.text(x, top - 56, REGULAR.clip(reason, 10.5, room), REGULAR, 10.5)
@@ -157,6 +165,51 @@ class PageFrame:
         canvas.text(x, top - 112, texts.notice_body, REGULAR, 10.5)
         self._bands(canvas, A4_PORTRAIT, record, page_number)
         return canvas, A4_PORTRAIT
+
+    def _video_notice(
+        self, canvas: Canvas, record: PageRecord, video: VideoDescription, page_number: int
+    ) -> tuple[Canvas, tuple[float, float]]:
+        """What a video is, where no frame of it could be had."""
+        texts, facts = self.texts, self._video_facts(video)
+        left, bottom, width, height = _area(A4_PORTRAIT)
+        inner, box_height = 22.0, 132.0 + _LINE * len(facts)
+        y = bottom + (height - box_height) / 2
+        top, x, room = _box(canvas, left, y, width, box_height), left + inner, width - 2 * inner
+        canvas.text(x, top - 32, texts.video_notice, BOLD, 15)
+        top -= 56
+        for label, value in facts:
+            canvas.text(x, top, label, REGULAR, 10.5, GRAY)
+            canvas.text(x + 130, top, REGULAR.clip(value, 10.5, room - 130), REGULAR, 10.5)
+            top -= _LINE
+        reason = f"{texts.reason_label}: {texts.reason(record.reason, video=True)} ({record.reason})"
+        canvas.text(x, top - 6, REGULAR.clip(reason, 10.5, room), REGULAR, 10.5)
+        notice = texts.video_contradicts if video.contradicts else ""
+        canvas.text(x, top - 22, REGULAR.clip(notice, 10.5, room), REGULAR, 10.5)
+        canvas.text(x, top - 54, texts.video_body, REGULAR, 10.5)
+        self._bands(canvas, A4_PORTRAIT, record, page_number)
+        return canvas, A4_PORTRAIT
+
+    def _caption(self, canvas: Canvas, video: VideoDescription, left: float, y: float, width: float) -> None:
+        """Over a poster frame: that it is one, and of what."""
+        texts, x, room = self.texts, left + 14, width - 28
+        top = _box(canvas, left, y, width, _CAPTION)
+        canvas.text(x, top - 17, texts.video_poster, BOLD, 12)
+        facts = _joined(*(f"{label}: {value}" for label, value in self._video_facts(video)))
+        canvas.text(x, top - 32, REGULAR.clip(facts, 8.5, room), REGULAR, 8.5)
+        poster = texts.video_of.format(video.poster_frame, video.frames)
+        told = f"{poster}. {texts.video_contradicts if video.contradicts else texts.video_body}"
+        canvas.text(x, top - 45, REGULAR.clip(told, 8.5, room), REGULAR, 8.5)
+
+    def _video_facts(self, video: VideoDescription) -> list[tuple[str, str]]:
+        texts = self.texts
+        values = (
+            " · ".join(part for part in (video.compression, video.container) if part),
+            f"{video.columns} × {video.rows}",
+            str(video.frames),
+            texts.number(video.rate) if video.rate else "",
+            texts.duration(video.seconds) if video.seconds is not None else "",
+        )
+        return [(label, value) for label, value in zip(texts.video_labels, values, strict=True) if value]
 
     def _bands(self, canvas: Canvas, size: tuple[float, float], record: PageRecord, number: int) -> None:
         key = record.series, size[0]
@@ -190,7 +243,7 @@ class PageFrame:
         texts, instance, parts = self.texts, record.instance, list[str]()
         if instance.instance_number is not None:
             parts.append(texts.instance.format(instance.instance_number))
-        if record.frame_count > 1:
+        if record.frame_count > 1 and (record.image or record.video is None):
             parts.append(texts.frame.format(record.frame_number, record.frame_count))
         if record.window is not None:
             window = texts.number(record.window.center), texts.number(record.window.width)
@@ -205,6 +258,13 @@ def _area(size: tuple[float, float]) -> tuple[float, float, float, float]:
     """Left, bottom, width and height of what the bands leave free."""
     bottom = MARGIN + 14 + _GAP
     return MARGIN, bottom, size[0] - 2 * MARGIN, size[1] - MARGIN - _BAND - _GAP - bottom
+
+
+def _box(canvas: Canvas, left: float, y: float, width: float, height: float) -> float:
+    """A pale box with a coloured edge, for what is no picture; answers where its top is."""
+    canvas.rectangle(left, y, width, height, PALE)
+    canvas.rectangle(left, y, 4, height, ACCENT)
+    return y + height
 
 
 def _joined(*parts: str) -> str:

@@ -23,7 +23,7 @@ class FrameIndex:
 
     def __init__(self, value: bytes, frame_count: int, extended_offsets: Sequence[int] = ()) -> None:
         self._value = value
-        items = list(_items(value))
+        items = list(item_spans(value))
         table, self._fragments = items[:1], items[1:]
         self._starts = self._frame_starts(frame_count, table, extended_offsets)
 
@@ -76,7 +76,7 @@ class FrameIndex:
         return starts
 
 
-def _items(value: bytes) -> list[Span]:
+def item_spans(value: bytes | memoryview) -> list[Span]:
     """Start and end of each item's value, the offset table first."""
     spans, offset = [], 0
     while offset + 8 <= len(value):
