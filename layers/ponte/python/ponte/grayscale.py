@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage
 
 from ponte import attributes, groups
+from ponte.description import PixelDescription
 from ponte.display import Chain, Lut, Modality, Rescale, Stored, Voi, VoiFunction, Window
-from ponte.pixels import PixelDescription
 from ponte.suv import suv_factor
 
 _RETIRED_BIPLANE_ANGIOGRAPHY = UID("1.2.840.10008.5.1.4.1.1.12.3")

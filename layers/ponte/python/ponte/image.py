@@ -21,6 +21,7 @@ from ponte.colourspace import (
     has_signed_samples,
     is_transformed,
 )
+from ponte.description import KEYWORDS, PixelDescription
 from ponte.display import (
     TABLE_BITS,
     Chain,
@@ -37,15 +38,7 @@ from ponte.errors import InvalidAttribute, NotAnImage, PonteError
 from ponte.grayscale import Display
 from ponte.overlays import Overlay, draw, overlays_of
 from ponte.palette import Supplement, palette_of, supplement_of
-from ponte.pixels import (
-    KEYWORDS,
-    PixelDescription,
-    PixelReader,
-    Values,
-    native_endian,
-    to_rgb,
-    unsigned,
-)
+from ponte.pixels import PixelReader, Values, native_endian, to_rgb, unsigned
 from ponte.quiet import BROKEN_INPUT, quiet
 
 _FROM_DATA = "window from the data"
@@ -166,8 +159,8 @@ class Image:
         containers = unsigned(values)
         bits = containers.dtype.itemsize * _BYTE
         if bits <= TABLE_BITS and bits >= chain.stored.bits + self._shift:
-            return np.take(container_table(chain, bits, self._shift), containers, mode="clip")
-        return np.take(gray_table(chain), self._patterns(values), mode="clip")
+            return np.take(container_table(chain, bits, self._shift), containers, mode="wrap")
+        return np.take(gray_table(chain), self._patterns(values), mode="wrap")
 
     def _with_voi(self, chain: Chain, values: Values) -> tuple[Chain, tuple[str, ...]]:
         """Where the image has no window that serves: all of 8 bits, else what the data span."""
@@ -226,7 +219,7 @@ class Image:
         d = self._description
         if d.signed or d.samples > 1 or d.transfer_syntax_uid not in IMAGE_CODECS:
             return d
-        return replace(d, signed=has_signed_samples(self._reader.code_stream(0)))
+        return replace(d, signed=True) if has_signed_samples(self._reader.code_stream(0)) else d
 
     @cached_property
     def _palette(self) -> npt.NDArray[np.uint8]:

@@ -19,6 +19,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
+from pydicom.valuerep import VR
 
 from ponte import attributes
 from ponte.errors import LimitExceeded, NotDicom
@@ -49,6 +50,8 @@ _CHUNK = 1 << 20
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _DELIMITER = 8  # bytes of a sequence delimitation item
 _UNDEFINED = 0xFFFFFFFF
+_LARGE = 1 << 16
+_VR_NAMES = {vr.encode("ascii"): str(vr.value) for vr in VR if len(vr) == 2}
 
 Elements = dict[BaseTag, RawDataElement | DataElement]
 Characters = str | MutableSequence[str]
@@ -127,7 +130,7 @@ def _transfer_syntax(data: Bytes, meta: list[Element]) -> UID:
             f"Transfer Syntax UID (0002,0010) is {shown}; expected one of PS3.6 A",
             code="UNKNOWN_TRANSFER_SYNTAX",
         )
-    return UID(value)
+    return attributes.uid_of(value)
 
 
 def _guess(data: Bytes) -> UID:
@@ -217,23 +220,31 @@ def _read_elements(data: Bytes, encoding: Encoding) -> tuple[Elements, Character
 def _raw(
     data: Bytes, header: int, element: Element, encoding: Encoding, characters: Characters
 ) -> RawDataElement | DataElement:
-    """The element as pydicom keeps it before anybody asks; sequences without a length are read by pydicom."""
-    start, end, length = element.start, element.start + element.length, element.length
-    if element.delimited:
-        if element.tag != PIXEL_DATA:
+    """The element as pydicom keeps it before anybody asks; sequences without a length are read by pydicom.
+
+    Large pixel data is a view: it is half a megabyte a slice, and nobody changes it.
+    """
+    number, vr_bytes, start, length, delimited = element
+    end = start + length
+    if delimited:
+        if number != PIXEL_DATA:
             stream = BytesIO(data[header:end])
             return next(
                 data_element_generator(stream, encoding.implicit, encoding.little_endian, encoding=characters)
             )
         end, length = end - _DELIMITER, _UNDEFINED
-    vr = element.vr.decode("ascii") if element.vr else None
-    value = bytes(data[start:end]) if length else cast("bytes | None", empty_value_for_VR(vr, raw=True))
-    tag = BaseTag(element.tag)
+    vr = _VR_NAMES.get(vr_bytes) or vr_bytes.decode("ascii") or None
+    if number == PIXEL_DATA and end - start > _LARGE:
+        value = cast("bytes", data[start:end])
+    else:
+        value = bytes(data[start:end]) if length else cast("bytes", empty_value_for_VR(vr, raw=True))
+    tag = attributes.tag_of(number)
     return RawDataElement(tag, vr, length, value, start, encoding.implicit, encoding.little_endian)
 
 
 def _with_meta(dataset: Dataset, file_meta: FileMetaDataset, syntax: UID) -> Dataset:
-    file_meta.TransferSyntaxUID = syntax
+    if attributes.text(file_meta, "TransferSyntaxUID") != syntax:
+        file_meta.TransferSyntaxUID = syntax
     dataset.file_meta = file_meta
     return dataset
 

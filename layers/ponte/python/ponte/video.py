@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from ponte import attributes, groups, poster, syntaxes
+from ponte.description import pixel_value
 from ponte.display import Window
 from ponte.errors import (
     CannotDecode,
@@ -22,7 +23,7 @@ from ponte.errors import (
 )
 from ponte.frames import item_spans
 from ponte.image import Image, Picture
-from ponte.quiet import BROKEN_INPUT, quiet
+from ponte.quiet import quiet
 from ponte.videostream import VideoStream, read_stream
 
 CODECS: Final[dict[UID, str]] = {
@@ -147,15 +148,10 @@ class Video:
 
 def _fragments(dataset: Dataset) -> tuple[memoryview, ...]:
     """The pieces of the stream, without the offset table."""
-    name = attributes.describe("PixelData")
-    try:
-        value = dataset["PixelData"].value
-    except BROKEN_INPUT as error:
-        raise CannotDecode(f"{name} cannot be read") from error
-    view = memoryview(value if isinstance(value, bytes) else b"")
+    view = memoryview(pixel_value(dataset, "PixelData"))
     fragments = tuple(view[start:end] for start, end in item_spans(view)[1:] if end > start)
     if not fragments:
-        raise MissingAttribute(f"{name} is empty", code="NO_PIXEL_DATA")
+        raise MissingAttribute(f"{attributes.describe('PixelData')} is empty", code="NO_PIXEL_DATA")
     return fragments
 
 
