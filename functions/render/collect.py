@@ -23,7 +23,7 @@ from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
 from ponte.video import Video, open_image
 from render.cover import SeriesTally
 from render.options import RenderOptions
-from render.pages import NO_SERIES, PageRecord, color_space, encode_page_image
+from render.pages import NO_SERIES, PageRecord, color_space, encode_page_image, useful_halvings
 from render.pdf import PageImage, PdfWriter
 from render.report import NotShown, Progress
 
@@ -100,14 +100,24 @@ def _encode_frame(image: Image | Video, frame_index: int, lossless: bool) -> _Ou
     """Decode, display and compress one frame. Runs in a worker thread; what is wrong is returned."""
     began = perf_counter()
     try:
-        picture = image.picture(frame_index)
+        halvings = 0 if lossless else _halvings(image, frame_index)
+        picture = image.picture(frame_index, halvings=halvings)
         decoded = perf_counter()
         page_image = encode_page_image(picture, lossless)
     except Exception as error:  # noqa: BLE001  (likewise)
         return _as_ponte_error(error)
     # The pixels are no longer needed: only the window and the notes go on.
-    bare = Picture(pixels=picture.pixels[:0], window=picture.window, notes=picture.notes)
+    notes = (*picture.notes, f"resolution 1/{1 << halvings}") if halvings else picture.notes
+    bare = Picture(pixels=picture.pixels[:0], window=picture.window, notes=notes)
     return _Encoded(page_image, bare, decoded - began, perf_counter() - decoded)
+
+
+def _halvings(image: Image | Video, frame_index: int) -> int:
+    """How often the frame's resolution is halved in decoding: it still has all that the page can show."""
+    if isinstance(image, Video):
+        return 0
+    useful = useful_halvings(image.columns, image.rows, image.pixel_aspect)
+    return min(useful, image.most_halvings(frame_index)) if useful else 0
 
 
 def _position(image: Image | Video, instance: InstanceAttributes, frame_index: int) -> float | None:

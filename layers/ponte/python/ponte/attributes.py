@@ -73,6 +73,36 @@ def tag_of(number: int) -> BaseTag:
     return BaseTag(number)
 
 
+Excerpt = tuple[tuple[BaseTag, str | None, bytes | None, bool, bool], ...]
+"""Some elements of a dataset as they stand there: equal for datasets that say the same of them."""
+
+
+def excerpt(dataset: Dataset, keywords: Sequence[str]) -> Excerpt | None:
+    """What the dataset says under these keywords; None where that is a sequence, or long."""
+    found = []
+    for keyword in keywords:
+        tag, vr = _tag_and_vr(keyword)
+        element = dataset._dict.get(tag)  # noqa: SLF001  (as above)
+        if element is None:
+            continue
+        if not isinstance(element, RawDataElement) or element.length > _PLAIN_LENGTH:
+            return None
+        if vr == "SQ" and element.length:
+            return None
+        found.append((tag, element.VR, element.value, element.is_implicit_VR, element.is_little_endian))
+    return tuple(found)
+
+
+def dataset_of(said: Excerpt) -> Dataset:
+    """A dataset of these elements alone: what is read from it depends on nothing else."""
+    return Dataset(
+        {
+            tag: RawDataElement(tag, vr, len(value or b""), value, 0, implicit, little_endian)
+            for tag, vr, value, implicit, little_endian in said
+        }
+    )
+
+
 @lru_cache(maxsize=256)
 def uid_of(value: str) -> UID:
     """The UID of a class or a syntax: pydicom checks each anew, and there are few."""

@@ -65,10 +65,14 @@ def decoder_of(syntax: uid.UID) -> Decoder:
     return DECODERS[syntax]
 
 
-def most_halvings(data: bytes, syntax: uid.UID) -> int:
-    """How often this frame can be decoded at half its size."""
-    header = read_codestream(data) if syntax in HALVING else None
-    return 0 if header is None else header.levels
+def most_halvings(data: bytes, d: PixelDescription) -> int:
+    """How often this frame can be decoded at half its size.
+
+    Not at all where samples may be wider than Bits Stored: the smaller picture has values of its own, which
+    must not lose their upper bits.
+    """
+    header = read_codestream(data) if d.transfer_syntax_uid in HALVING else None
+    return 0 if header is None or header.precision > d.bits_stored else header.levels
 
 
 def _jpeg_lossy(data: bytes, d: PixelDescription, _: int) -> Frame:
@@ -124,12 +128,15 @@ def _jpeg2000(data: bytes, d: PixelDescription, halvings: int) -> Frame:
 
 
 def _htj2k_lossless(data: bytes, d: PixelDescription, halvings: int) -> Frame:
-    """OpenJPH, where the code stream is what its syntax says: of lossy colour it makes something else."""
+    """OpenJPH, where the code stream is what its syntax says: of lossy colour it makes something else.
+
+    At half the size it lets samples leave their range, black becomes white there; OpenJPEG does not.
+    """
     from imagecodecs import htj2k_decode
 
-    if not _is_reversible_htj2k(data):
+    if halvings or not _is_reversible_htj2k(data):
         return _jpeg2000(data, d, halvings)
-    return Frame(htj2k_decode(data, skipres=halvings), _untransformed(d))
+    return Frame(htj2k_decode(data), _untransformed(d))
 
 
 def _untransformed(d: PixelDescription) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -18,6 +19,20 @@ HALVED: Final = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
 """Two pixels share their colour, and take four bytes (PS3.3 C.7.6.3.1.2)."""
 
 Bytes = bytes | memoryview
+
+_ATTRIBUTES: Final = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
+"""All that `_describe` reads."""
 
 _GRAY = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 _COLOUR = HALVED | {"RGB", "YBR_FULL", "YBR_PARTIAL_420", "YBR_RCT", "YBR_ICT"}
@@ -56,19 +71,27 @@ class PixelDescription:
     def from_dataset(cls, dataset: Dataset, keyword: str) -> PixelDescription:
         """Read and check. Raises `MissingAttribute`, `InvalidAttribute`, `LimitExceeded` (PIXEL_BUDGET)."""
         with quiet():
-            description = _describe(dataset, keyword)
+            syntax = attributes.text(dataset.file_meta, "TransferSyntaxUID")
+            said = attributes.excerpt(dataset, _ATTRIBUTES)
+            description = _remembered(said, keyword, syntax) if said else _describe(dataset, keyword, syntax)
             length = len(pixel_value(dataset, keyword))
         _check(description, length)
         return description
 
 
-def _describe(dataset: Dataset, keyword: str) -> PixelDescription:
+@lru_cache(maxsize=64)
+def _remembered(said: attributes.Excerpt, keyword: str, syntax: str) -> PixelDescription:
+    """The images of a series say the same, and are understood once."""
+    return _describe(attributes.dataset_of(said), keyword, syntax)
+
+
+def _describe(dataset: Dataset, keyword: str, syntax: str) -> PixelDescription:
     samples = attributes.required_int(dataset, "SamplesPerPixel", 1, 3)
     photometric = _photometric(dataset, samples)
     allocated, stored, high_bit, signed = _bits(dataset, keyword)
     return PixelDescription(
         keyword=keyword,
-        transfer_syntax_uid=attributes.uid_of(attributes.text(dataset.file_meta, "TransferSyntaxUID")),
+        transfer_syntax_uid=attributes.uid_of(syntax),
         rows=attributes.required_int(dataset, "Rows", 1, 65535),
         columns=attributes.required_int(dataset, "Columns", 1, 65535),
         frames=attributes.optional_int(dataset, "NumberOfFrames", 1, 1, _MOST_FRAMES),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import MutableSequence
+from collections.abc import Iterable, MutableSequence
 from io import BytesIO
 from typing import Final, cast
 
@@ -103,7 +103,7 @@ def _open_part10(data: bytes, offset: int) -> Dataset:
     if syntax == DeflatedExplicitVRLittleEndian:
         body = _inflate(body, INFLATE_LIMIT, whole=True)
     dataset = _read(body, _encoding(body, 0, syntax))
-    file_meta, _ = _read_elements(memoryview(data)[offset:start], EXPLICIT_LITTLE)
+    file_meta, _ = _read_elements(data, offset, meta, EXPLICIT_LITTLE)
     return _with_meta(dataset, FileMetaDataset(file_meta), syntax)
 
 
@@ -191,28 +191,29 @@ def _too_large(limit: int) -> LimitExceeded:
 
 def _read(data: Bytes, encoding: Encoding) -> Dataset:
     """A dataset of pydicom's over the elements as they lie there; what nobody asks for is never converted."""
-    elements, characters = _read_elements(data, encoding)
+    elements, characters = _read_elements(data, 0, walk(data, 0, encoding), encoding)
     dataset = Dataset(elements)
     dataset.set_original_encoding(encoding.implicit, encoding.little_endian, characters)
     return dataset
 
 
-def _read_elements(data: Bytes, encoding: Encoding) -> tuple[Elements, Characters]:
-    """The elements by tag, and the character set of the texts.
+def _read_elements(
+    data: Bytes, end: int, found: Iterable[Element], encoding: Encoding
+) -> tuple[Elements, Characters]:
+    """The elements by tag, and the character set of the texts; the first of those found starts at `end`.
 
     The walk has been at every element once, to check it: pydicom's own reader would go again.
     """
     elements: Elements = {}
-    end = 0
     characters: Characters = default_encoding
     with quiet():
         try:
-            for element in walk(data, 0, encoding):
+            for element in found:
                 header, end = end, element.start + element.length
-                found = _raw(data, header, element, encoding, characters)
-                elements[found.tag] = found
-                if element.tag == _SPECIFIC_CHARACTER_SET and isinstance(found, RawDataElement):
-                    characters = convert_encodings(convert_raw_data_element(found).value)
+                kept = _raw(data, header, element, encoding, characters)
+                elements[kept.tag] = kept
+                if element.tag == _SPECIFIC_CHARACTER_SET and isinstance(kept, RawDataElement):
+                    characters = convert_encodings(convert_raw_data_element(kept).value)
         except BROKEN_INPUT as error:
             raise NotDicom(f"The dataset cannot be read: {type(error).__name__}") from error
     return elements, characters

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, JPEGBaseline8Bit
 
 from ponte import attributes
-from ponte.codecs import DECODERS, coded_colour, decode, decoder_of, most_halvings
+from ponte.codecs import DECODERS, HALVING, coded_colour, decode, decoder_of, most_halvings
 from ponte.description import PixelDescription, pixel_value
 from ponte.errors import CannotDecode, LimitExceeded
 from ponte.frames import FrameIndex
@@ -53,8 +53,8 @@ class PixelReader:
 
     def most_halvings(self, index: int) -> int:
         """How often rows and columns of this frame may be halved in decoding. Raises `CannotDecode`."""
-        syntax = self.description.transfer_syntax_uid
-        return most_halvings(self._frames.frame(index), syntax) if syntax in DECODERS else 0
+        d = self.description
+        return most_halvings(self._frames.frame(index), d) if d.transfer_syntax_uid in HALVING else 0
 
     def frame(self, index: int, halvings: int = 0) -> Frame:
         """One frame as it is stored, and its photometric interpretation; see `codecs.decode`.

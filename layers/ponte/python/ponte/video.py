@@ -117,8 +117,15 @@ class Video:
         self.frame_count = self.description.frames
         self.poster_index = self.description.poster_frame - 1
 
-    def picture(self, frame_index: int, window: Window | None = None, *, overlays: bool = False) -> Picture:  # noqa: ARG002
-        """Frame `frame_index`, from 0, as RGB. Video has neither windows nor overlays.
+    def picture(
+        self,
+        frame_index: int,
+        window: Window | None = None,  # noqa: ARG002
+        *,
+        overlays: bool = False,  # noqa: ARG002
+        halvings: int = 0,  # noqa: ARG002
+    ) -> Picture:
+        """Frame `frame_index`, from 0, as RGB. Video has no windows, overlays or smaller versions.
 
         Raises as `ponte.poster.frame`, each time with what the video is, and `InvalidAttribute` for a frame
         that is not there.
