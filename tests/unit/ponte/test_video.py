@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import subprocess
 import sys
@@ -213,6 +214,18 @@ def test_a_frame_that_is_too_large_is_given_to_nobody(
     fake_ffmpeg(tmp_path, monkeypatch, "exit 1")
     monkeypatch.setattr(poster, "MOST_PIXELS", 1920 * 1080 - 1)
     assert error_of(VIDEO).code == "PIXEL_BUDGET"
+
+
+def test_a_disk_without_room_costs_the_poster_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_ffmpeg(tmp_path, monkeypatch, "exit 1")
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(poster, "TemporaryFile", full)
+    error = error_of(VIDEO)
+    assert error.code == "MEMORY"
+    assert "No space left" in error.detail
 
 
 @pytest.mark.parametrize("index", [-1, 60])

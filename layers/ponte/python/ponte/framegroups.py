@@ -16,7 +16,7 @@ from pydicom.filereader import read_dataset
 from ponte import attributes
 from ponte.errors import InvalidAttribute
 from ponte.quiet import BROKEN_INPUT
-from ponte.structure import FRAME_GROUPS, Encoding, item_spans
+from ponte.structure import FRAME_GROUPS, Encoding, sequence_items
 
 _KEYWORD: Final = "PerFrameFunctionalGroupsSequence"
 _KEPT: Final = "_ponte_frame_groups"
@@ -48,7 +48,7 @@ class _FrameGroups:
     def __init__(self, raw: RawDataElement) -> None:
         self._value = raw.value or b""
         self._encoding = Encoding(implicit=raw.is_implicit_VR, little_endian=raw.is_little_endian)
-        self._spans = item_spans(self._value, self._encoding)
+        self._spans = sequence_items(self._value, self._encoding)
         self.of = lru_cache(_READ_AT_ONCE)(self._read)
 
     def _read(self, frame_index: int) -> Dataset | None:

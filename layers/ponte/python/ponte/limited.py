@@ -15,14 +15,14 @@ NOT_RUNNING = 127  # as shells, and the loader of shared libraries, say it
 
 def main() -> None:
     memory, seconds, *command = sys.argv[1:]
-    limits = {
-        resource.RLIMIT_AS: int(memory),
-        resource.RLIMIT_CPU: int(seconds),
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_CORE: 0,
-    }
-    for limit, value in limits.items():
+    for limit, value in (
+        (resource.RLIMIT_AS, int(memory)),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
         resource.setrlimit(limit, (value, value))
+    # SIGXCPU says what it was; the kernel kills outright what goes on
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))
     try:
         os.execv(command[0], command)  # noqa: S606  (a list of our own making)
     except OSError:

@@ -72,12 +72,13 @@ def frame(
             f"A video frame has {pixels} pixels; the limit is {MOST_PIXELS}", code="PIXEL_BUDGET"
         )
     command = _command(program, _demuxer(container, codec), pixels, frame_index)
-    with _ONE_AT_A_TIME, TemporaryFile() as stream:
-        for fragment in fragments:
-            stream.write(fragment)
-        stream.flush()
-        stream.seek(0)
-        return _picture(_run(command, stream), frame_index)
+    try:
+        with _ONE_AT_A_TIME, TemporaryFile() as stream:
+            stream.writelines(fragments)
+            stream.seek(0)
+            return _picture(_run(command, stream), frame_index)
+    except OSError as error:
+        raise LimitExceeded(f"No room for the video stream, or for ffmpeg ({error.strerror})") from None
 
 
 def _demuxer(container: str, codec: str) -> str:

@@ -119,7 +119,7 @@ def walk(data: Bytes, offset: int, encoding: Encoding) -> Iterator[Element]:
         offset = element.start + element.length
 
 
-def item_spans(value: Bytes, encoding: Encoding) -> list[tuple[int, int]]:
+def sequence_items(value: Bytes, encoding: Encoding) -> list[tuple[int, int]]:
     """Start and end of each item of a sequence, given the sequence's value. Raises `NotDicom`."""
     return list(_Walker(value, encoding, of_frames=True).items())
 
