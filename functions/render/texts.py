@@ -99,7 +99,7 @@ class Texts:
     def duration(self, seconds: float) -> str:
         """`2.5 s` below a minute, `12:05 min` from there on."""
         if seconds < 60:
-            return f"{self.number(seconds)} s"
+            return f"{self.number(round(seconds, 1))} s"
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes}:{rest:02} min"
 
