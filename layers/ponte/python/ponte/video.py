@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from ponte import attributes, groups, poster, syntaxes
+from ponte import attributes, poster, syntaxes
 from ponte.description import pixel_value
 from ponte.display import Window
 from ponte.errors import (
@@ -22,6 +21,7 @@ from ponte.errors import (
     UnsupportedTransferSyntax,
 )
 from ponte.frames import item_spans
+from ponte.geometry import FrameGeometry, geometry_of
 from ponte.image import Image, Picture
 from ponte.quiet import quiet
 from ponte.videostream import VideoStream, read_stream
@@ -146,11 +146,11 @@ class Video:
             raise type(error)(f"{self.description}: {error.detail}", code=error.code) from None
         return Picture(pixels, None, (_POSTER,))
 
-    @cached_property
-    def pixel_aspect(self) -> float:
-        """Height over width of a pixel."""
+    def geometry(self, frame_index: int) -> FrameGeometry:
+        """Which way the frame lies, and how large its pixels are: only their shape where they are others."""
         with quiet():
-            return groups.pixel_aspect(self._dataset)
+            said = geometry_of(self._dataset, frame_index)
+        return FrameGeometry(pixel_aspect=said.pixel_aspect) if self.description.contradicts else said
 
 
 def _fragments(dataset: Dataset) -> tuple[memoryview, ...]:
