@@ -14,7 +14,8 @@ from time import perf_counter
 from pydicom import Dataset
 
 from ponte import attributes
-from ponte.errors import BadAnswer, CannotDecode, LimitExceeded, PonteError
+from ponte.burned_in import Region, masked, trusted_regions
+from ponte.errors import BadAnswer, CannotDecode, LimitExceeded, NotAnImage, PonteError
 from ponte.image import Image, Picture
 from ponte.instance import open_instance
 from ponte.quiet import quiet
@@ -32,6 +33,8 @@ from render.report import NotShown, Progress
 _LOGGER = logging.getLogger(__name__)
 _IN_FLIGHT_BEYOND_WORKERS = 2
 _NO_INSTANCE = InstanceAttributes()
+
+Regions = tuple[Region, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +105,19 @@ def _pass_on(image: Image, frame_index: int) -> _Outcome | None:
     return _Encoded(passed, picture, perf_counter() - began, 0.0)
 
 
-def _encode_frame(image: Image | Video, frame_index: int, layout: Layout | None) -> _Outcome:
+def _encode_frame(
+    image: Image | Video, frame_index: int, layout: Layout | None, regions: Regions = None
+) -> _Outcome:
     """Decode, display and compress one frame, without loss where there is no `layout` to fit it to.
 
-    Runs in a worker thread; what is wrong is returned.
+    Of a picture with `regions` only those are shown. Runs in a worker thread; what is wrong is returned.
     """
     began = perf_counter()
     try:
-        halvings = _halvings(image, frame_index, layout) if layout else 0
+        halvings = _halvings(image, frame_index, layout) if layout and regions is None else 0
         picture = image.picture(frame_index, halvings=halvings)
+        if regions is not None:
+            picture = replace(picture, pixels=masked(picture.pixels, regions))
         decoded = perf_counter()
         page_image = encode_page_image(picture, lossless=layout is None)
     except Exception as error:  # noqa: BLE001  (likewise)
@@ -143,6 +150,12 @@ def _position(image: Image | Video, instance: InstanceAttributes, frame_index: i
     if isinstance(image, Video) or image.frame_count == 1:
         return instance.slice_position_mm
     return image.slice_position_mm(frame_index)
+
+
+def _check_size(image: Image | Video, regions: Regions) -> None:
+    """Regions are those of the header's picture. Raises `NotAnImage` for a video of another size."""
+    if regions is not None and isinstance(image, Video) and image.description.contradicts:
+        raise NotAnImage("Text may be burned into the video, whose size is another one", code="BURNED_IN")
 
 
 def _processors() -> int:
@@ -227,11 +240,22 @@ class Collector:
             self._leave_out(series, 1)
             return
         try:
-            image = open_image(dataset)
+            image, regions = open_image(dataset), self._trusted(dataset)
+            _check_size(image, regions)
         except Exception as error:  # noqa: BLE001  (likewise)
             self._miss_instance(series, instance, _as_ponte_error(error))
             return
-        self._submit(image, series, instance, executor)
+        self._submit(image, regions, series, instance, executor)
+
+    def _trusted(self, dataset: Dataset) -> Regions:
+        """What of a picture an anonymous document shows; None for all of it. Raises `NotAnImage`."""
+        if not self._options.anonymize:
+            return None
+        with quiet():
+            regions = trusted_regions(dataset)
+        if regions is not None and not regions:
+            raise NotAnImage("Text may be burned into the picture", code="BURNED_IN")
+        return regions
 
     def _is_wanted(self, series: SeriesAttributes, instance: InstanceAttributes) -> bool:
         """By the series that the caller named, and one instance of so many by its number, else by arrival."""
@@ -249,6 +273,7 @@ class Collector:
     def _submit(
         self,
         image: Image | Video,
+        regions: Regions,
         series: SeriesAttributes,
         instance: InstanceAttributes,
         executor: ThreadPoolExecutor,
@@ -275,14 +300,16 @@ class Collector:
                 rows=image.rows,
                 video=video,
             )
-            self._pending.append((record, self._begin(image, frame_index, executor)))
+            self._pending.append((record, self._begin(image, frame_index, regions, executor)))
 
     def _begin(
-        self, image: Image | Video, frame_index: int, executor: ThreadPoolExecutor
+        self, image: Image | Video, frame_index: int, regions: Regions, executor: ThreadPoolExecutor
     ) -> Future[_Outcome] | _Outcome:
         """What is passed on as it is takes no worker: that would cost more than the frame."""
-        passed = _pass_on(image, frame_index) if self._layout and isinstance(image, Image) else None
-        return passed or executor.submit(_encode_frame, image, frame_index, self._layout)
+        passed = None
+        if self._layout and regions is None and isinstance(image, Image):
+            passed = _pass_on(image, frame_index)
+        return passed or executor.submit(_encode_frame, image, frame_index, self._layout, regions)
 
     def _file(self, dataset: Dataset) -> tuple[SeriesAttributes, InstanceAttributes]:
         """The instance's attributes, counted under its series. Raises `BadAnswer` for another study.
