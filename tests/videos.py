@@ -92,8 +92,8 @@ def make_video(
     stream: bytes, syntax: UID, *, size: tuple[int, int] = (1920, 1080), fragments: int = 1, **attributes: Any
 ) -> bytes:
     """An endoscopic video of 60 frames at 30 a second; `size` is columns and rows."""
-    given = {"NumberOfFrames": 60, "CineRate": 30, "FrameTime": 33.33, **attributes}
-    dataset = make_dataset(VideoEndoscopicImageStorage, Modality="ES", **given)
+    given = {"Modality": "ES", "NumberOfFrames": 60, "CineRate": 30, "FrameTime": 33.33, **attributes}
+    dataset = make_dataset(VideoEndoscopicImageStorage, **given)
     dataset.Columns, dataset.Rows = size
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 3, "YBR_PARTIAL_420"
     dataset.PlanarConfiguration, dataset.PixelRepresentation = 0, 0

@@ -152,6 +152,12 @@ def _position(image: Image | Video, instance: InstanceAttributes, frame_index: i
     return image.slice_position_mm(frame_index)
 
 
+def _check_size(image: Image | Video, regions: Regions) -> None:
+    """Regions are those of the header's picture. Raises `NotAnImage` for a video of another size."""
+    if regions is not None and isinstance(image, Video) and image.description.contradicts:
+        raise NotAnImage("Text may be burned into the video, whose size is another one", code="BURNED_IN")
+
+
 def _processors() -> int:
     """How many processors this process may use."""
     count = os.process_cpu_count() if sys.version_info >= (3, 13) else os.cpu_count()
@@ -235,6 +241,7 @@ class Collector:
             return
         try:
             image, regions = open_image(dataset), self._trusted(dataset)
+            _check_size(image, regions)
         except Exception as error:  # noqa: BLE001  (likewise)
             self._miss_instance(series, instance, _as_ponte_error(error))
             return
@@ -300,7 +307,7 @@ class Collector:
     ) -> Future[_Outcome] | _Outcome:
         """What is passed on as it is takes no worker: that would cost more than the frame."""
         passed = None
-        if isinstance(image, Image) and self._layout is not None and regions is None:
+        if self._layout and regions is None and isinstance(image, Image):
             passed = _pass_on(image, frame_index)
         return passed or executor.submit(_encode_frame, image, frame_index, self._layout, regions)
 

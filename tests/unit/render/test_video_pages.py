@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pikepdf
 import pytest
 from pydicom import uid
+from pydicom.dataset import Dataset
 
 from ponte.errors import NothingToShow
 from render.report import RenderReport
@@ -99,6 +101,20 @@ def test_portuguese_pages_have_no_english_words() -> None:
     assert "Vídeo: nenhum quadro pôde ser exibido" in page
     assert "Duração: 3,6 s" in page
     assert not {"Video", "Frames", "Reason"} & set(page.replace(":", " ").split())
+
+
+@pytest.mark.usefixtures("some_ffmpeg")
+def test_an_anonymous_ultrasound_video_of_another_size_than_its_regions_shows_nothing() -> None:
+    region = Dataset()
+    region.RegionLocationMinX0 = region.RegionLocationMinY0 = 0
+    region.RegionLocationMaxX1 = region.RegionLocationMaxY1 = 99
+    options: dict[str, Any] = {"Modality": "US", "SequenceOfUltrasoundRegions": [region]}
+    stream = videos.mp4(videos.H264_HIGH)
+    agreeing = videos.make_video(stream, uid.MPEG4HP41, number=1, **options)
+    other = videos.make_video(stream, uid.MPEG4HP41, size=(960, 540), number=2, **options)
+    report, *_ = rendered(agreeing, other, anonymize=True)
+    assert report.shown == 1
+    assert [entry.reason for entry in report.not_shown] == ["BURNED_IN", "UNSUPPORTED_SYNTAX"]
 
 
 @pytest.mark.usefixtures("some_ffmpeg")
