@@ -66,6 +66,11 @@ class Verdict:
         """True for an instance that may be sent on."""
         return self.reason is None
 
+    @classmethod
+    def refused(cls, reason: str, detail: str) -> Verdict:
+        """The verdict on what could not be scanned at all."""
+        return cls(reason, detail, (), None, None, None, None)
+
 
 def scan(pieces: Iterable[bytes], *, digest: bool = True) -> Verdict:
     """The verdict on an instance, in however many pieces."""
