@@ -28,7 +28,7 @@ def render(
     ] = None,
     anonymize: Annotated[bool, typer.Option("--anonymize", help="Leave all patient data out.")] = False,
     cover: Annotated[bool, typer.Option("--cover/--no-cover", help="Begin with a cover page.")] = True,
-    lossless: Annotated[bool, typer.Option("--lossless", help="Keep every gray level.")] = False,
+    lossless: Annotated[bool, typer.Option("--lossless", help="Keep all levels and pixels.")] = False,
     lang: Annotated[Literal["pt-BR", "en"], typer.Option(help="Language of the PDF.")] = "pt-BR",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Most threads that decode and compress.")] = 4,
     auth_file: Annotated[

@@ -22,7 +22,7 @@ from ponte.source import Fetched, Source
 from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
 from render.cover import SeriesTally
 from render.options import RenderOptions
-from render.pages import NO_SERIES, PageRecord, color_space, encode_page_image
+from render.pages import NO_SERIES, PageRecord, color_space, encode_page_image, useful_halvings
 from render.pdf import PageImage, PdfWriter
 from render.report import NotShown, Progress
 
@@ -77,26 +77,40 @@ class _Encoded:
 _Outcome = _Encoded | PonteError
 
 
-def _encode_frame(image: Image, frame_index: int, lossless: bool) -> _Outcome:
-    """Decode, display and compress one frame, or pass its JPEG on where that comes to the same.
-
-    Runs in a worker thread; what is wrong is returned.
-    """
+def _pass_on(image: Image, frame_index: int) -> _Outcome | None:
+    """The frame's own JPEG where to show it is to decode it and no more; what is wrong is returned."""
     began = perf_counter()
     try:
-        jpeg = None if lossless else image.jpeg(frame_index)
-        if jpeg is not None:
-            data, picture = jpeg
-            passed = PageImage(image.columns, image.rows, color_space(image.samples), "DCTDecode", data)
-            return _Encoded(passed, picture, perf_counter() - began, 0.0)
-        picture = image.picture(frame_index)
-        decoded = perf_counter()
-        page_image = encode_page_image(picture, lossless)
+        jpeg = image.jpeg(frame_index)
     except Exception as error:  # noqa: BLE001  (a boundary: one bad frame must not cost the others their page)
         return _as_ponte_error(error)
+    if jpeg is None:
+        return None
+    data, picture = jpeg
+    passed = PageImage(image.columns, image.rows, color_space(image.samples), "DCTDecode", data)
+    return _Encoded(passed, picture, perf_counter() - began, 0.0)
+
+
+def _encode_frame(image: Image, frame_index: int, lossless: bool) -> _Outcome:
+    """Decode, display and compress one frame. Runs in a worker thread; what is wrong is returned."""
+    began = perf_counter()
+    try:
+        halvings = 0 if lossless else _halvings(image, frame_index)
+        picture = image.picture(frame_index, halvings=halvings)
+        decoded = perf_counter()
+        page_image = encode_page_image(picture, lossless)
+    except Exception as error:  # noqa: BLE001  (likewise)
+        return _as_ponte_error(error)
     # The pixels are no longer needed: only the window and the notes go on.
-    bare = Picture(pixels=picture.pixels[:0], window=picture.window, notes=picture.notes)
+    notes = (*picture.notes, f"resolution 1/{1 << halvings}") if halvings else picture.notes
+    bare = Picture(pixels=picture.pixels[:0], window=picture.window, notes=notes)
     return _Encoded(page_image, bare, decoded - began, perf_counter() - decoded)
+
+
+def _halvings(image: Image, frame_index: int) -> int:
+    """How often the frame's resolution is halved in decoding: it still has all that the page can show."""
+    useful = useful_halvings(image.columns, image.rows, image.pixel_aspect)
+    return min(useful, image.most_halvings(frame_index)) if useful else 0
 
 
 def _position(image: Image, instance: InstanceAttributes, frame_index: int) -> float | None:
@@ -136,7 +150,7 @@ class Collector:
         self._on_progress = on_progress
         # Decoding and compressing keep a processor busy: more threads than processors only hinder one another
         self._workers = min(options.max_workers, _processors())
-        self._pending: deque[tuple[PageRecord, Future[_Outcome]]] = deque()
+        self._pending: deque[tuple[PageRecord, Future[_Outcome] | _Outcome]] = deque()
         self._collected = Collected()
 
     def run(self, source: Source) -> Collected:
@@ -205,8 +219,15 @@ class Collector:
                 slice_position_mm=_position(image, instance, frame_index),
                 pixel_aspect=image.pixel_aspect,
             )
-            future = executor.submit(_encode_frame, image, frame_index, self._options.lossless)
-            self._pending.append((record, future))
+            self._pending.append((record, self._begin(image, frame_index, executor)))
+
+    def _begin(
+        self, image: Image, frame_index: int, executor: ThreadPoolExecutor
+    ) -> Future[_Outcome] | _Outcome:
+        """What is passed on as it is takes no worker: that would cost more than the frame."""
+        lossless = self._options.lossless
+        passed = None if lossless else _pass_on(image, frame_index)
+        return passed or executor.submit(_encode_frame, image, frame_index, lossless)
 
     def _file(self, dataset: Dataset) -> tuple[SeriesAttributes, InstanceAttributes]:
         """The instance's attributes, counted under its series. Raises `BadAnswer` for another study.
@@ -233,8 +254,8 @@ class Collector:
 
     def _finish_oldest(self) -> None:
         """Wait for the frame that was submitted first, and write its image."""
-        record, future = self._pending.popleft()
-        outcome = future.result()
+        record, begun = self._pending.popleft()
+        outcome = begun.result() if isinstance(begun, Future) else begun
         if isinstance(outcome, PonteError):
             self._miss_frame(record, outcome)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import imagecodecs
@@ -17,6 +18,9 @@ from render.typeface import BOLD, REGULAR, Typeface
 
 JPEG_QUALITY = 90
 IMAGE_NAME = "I"
+PRINT_DPI = 200
+"""Gray levels in print need no more; what a code stream holds beyond that is not decoded."""
+POINTS_PER_INCH = 72
 NO_SERIES = SeriesAttributes()
 """Stands for the series of what could not be read at all: its pages come last."""
 
@@ -28,6 +32,14 @@ PALE: Colour = (0.945, 0.955, 0.96)
 _BAND = 27.0  # height of each band, rule included
 _GAP = 8.0  # between a band and the image
 _UP = 2  # PNG filter type "up": each row as its difference to the one above
+
+
+def useful_halvings(columns: int, rows: int, pixel_aspect: float) -> int:
+    """How often the pixels of a picture may be halved and still print at `PRINT_DPI`."""
+    tall = rows * pixel_aspect
+    _, _, width, height = _area(A4_LANDSCAPE if columns > tall else A4_PORTRAIT)
+    printed = min(width / columns, height / tall) * PRINT_DPI / POINTS_PER_INCH
+    return max(0, int(-math.log2(printed))) if printed > 0 else 0
 
 
 def encode_page_image(picture: Picture, lossless: bool) -> PageImage:
