@@ -156,8 +156,12 @@ class Walker:
             return self._keep_value(*self._awaited)
         if self._pieces:
             return self._hand_on()
+        level = self._levels[-1]
+        if level.end == self.offset:
+            self._levels.pop()
+            return True
         try:
-            return self._levels[-1].state()
+            return level.state()
         except NotDicom as error:
             if error.code in _LIMITS or not self._take_for_bytes():
                 raise
@@ -199,11 +203,8 @@ class Walker:
         return False
 
     def _element(self) -> bool:
-        """An element of a dataset or of an item, or the end of the item."""
+        """An element of a dataset or of an item, or the delimiter of the item."""
         level = self._levels[-1]
-        if level.end == self.offset:
-            self._levels.pop()
-            return True
         header = self._read_header(level)
         if header is None:
             return False
@@ -336,11 +337,8 @@ class Walker:
         self._skip = length
 
     def _item(self) -> bool:
-        """An item of a sequence, or the sequence's end (PS3.5 7.5)."""
+        """An item of a sequence, or the sequence's delimiter (PS3.5 7.5)."""
         level = self._levels[-1]
-        if level.end == self.offset:
-            self._levels.pop()
-            return True
         header = self._read_header(level)
         if header is None:
             return False
