@@ -1,4 +1,4 @@
-"""`python -m bench [render] [whole_job] [assembly] [memory] [scan] [--rounds N] [--shape NAME] [--json]`."""
+"""`python -m bench [NAME ...] [--rounds N] [--shape NAME] [--json]`: the names are the keys of `BENCHES`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import argparse
 import json
 import sys
 
-from bench import assembly, memory, render, scan, whole_job
+from bench import assembly, fetch, imports, memory, render, scan, whole_job
 from bench.shapes import SHAPES
 
-BENCHES = {"render": render, "whole_job": whole_job, "assembly": assembly, "memory": memory, "scan": scan}
+BENCHES = {
+    "render": render,
+    "whole_job": whole_job,
+    "assembly": assembly,
+    "memory": memory,
+    "fetch": fetch,
+    "imports": imports,
+    "scan": scan,
+}
 
 
 def main() -> None:
