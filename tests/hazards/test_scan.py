@@ -218,6 +218,18 @@ def test_dc_21_elements_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reason_of(HEAD + SEQUENCE + b"SQ\0\0" + struct.pack("<L", len(inside)) + inside) == "TOO_MANY"
 
 
+@pytest.mark.parametrize(("frames", "reason"), [(60_000, None), (200_001, "TOO_MANY")])
+def test_dc_21_the_groups_of_frames_have_limits_of_their_own(frames: int, reason: str | None) -> None:
+    group = b"\x20\x00\x57\x91UL\x04\0\1\0\0\0"
+    inner = (
+        b"\x20\x00\x11\x91SQ\0\0" + struct.pack("<L", 8 + len(group)) + ITEM + struct.pack("<L", len(group))
+    )
+    item = ITEM + struct.pack("<L", len(inner) + len(group)) + inner + group
+    value = item * frames
+    whole = b"\x00\x52\x30\x92SQ\0\0" + struct.pack("<L", len(value)) + value
+    assert reason_of(before_pixels(whole)) == reason
+
+
 def test_dc_23_24_a_deflated_dataset_that_is_cut_or_garbage() -> None:
     syntax = DeflatedExplicitVRLittleEndian.encode()
     head = bytes(128) + b"DICM" + element(0x00020010, b"UI", syntax)

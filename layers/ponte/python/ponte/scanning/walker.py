@@ -20,6 +20,7 @@ from ponte import structure
 from ponte.errors import NotDicom
 from ponte.structure import (
     EXPLICIT_LITTLE,
+    FRAME_GROUPS,
     IMPLICIT_LITTLE,
     ITEM,
     ITEM_END,
@@ -74,21 +75,43 @@ class PixelWatch:
         """The encapsulated pixel data are over."""
 
 
+class _Counts:
+    """Elements and items so far, and how many there may be."""
+
+    __slots__ = ("elements", "items", "most_elements", "most_items")
+
+    def __init__(self, most_elements: int, most_items: int) -> None:
+        self.elements = self.items = 0
+        self.most_elements = most_elements
+        self.most_items = most_items
+
+    def element(self) -> None:
+        self.elements += 1
+        if self.elements > self.most_elements:
+            raise too_many("elements", self.most_elements)
+
+    def item(self) -> None:
+        self.items += 1
+        if self.items > self.most_items:
+            raise too_many("items", self.most_items)
+
+
 class _Level:
     """A dataset, a sequence, an item or a run of fragments that is not over yet.
 
     `end` is where it ends, None where a delimiter says so; `bound` is what nothing in it may go beyond.
     `guessed` marks a value that holds items by its looks alone, and all that is in it. `tags` are those so
-    far.
+    far; `counts` are the same for all that is limited together.
     """
 
-    __slots__ = ("bound", "encoding", "end", "guessed", "state", "tag", "tags")
+    __slots__ = ("bound", "counts", "encoding", "end", "guessed", "state", "tag", "tags")
 
     def __init__(
         self,
         state: Callable[[], bool],
         encoding: Encoding,
         tag: int,
+        counts: _Counts,
         end: int | None = None,
         bound: int | None = None,
         guessed: bool = False,
@@ -96,6 +119,7 @@ class _Level:
         self.state = state
         self.encoding = encoding
         self.tag = tag
+        self.counts = counts
         self.end = end
         self.bound = bound if end is None else end
         self.guessed = guessed
@@ -122,8 +146,9 @@ class Walker:
         self._skip = 0  # bytes of a value that nobody wants
         self._pieces = 0  # bytes of a fragment that somebody may want
         self._awaited: tuple[int, int] | None = None  # tag and length of a value to keep
-        self._elements = self._items = self._header_bytes = 0
-        self._levels = [_Level(self._element, encoding, 0)]
+        self._header_bytes = 0
+        counts = _Counts(structure.MAX_ELEMENTS, structure.MAX_ITEMS)
+        self._levels = [_Level(self._element, encoding, 0, counts)]
 
     @property
     def offset(self) -> int:
@@ -283,9 +308,7 @@ class Walker:
 
     def _check_tag(self, tag: int, level: _Level) -> None:
         """Tags of a dataset come in ascending order, each once (PS3.5 7.1)."""
-        self._elements += 1
-        if self._elements > structure.MAX_ELEMENTS:
-            raise too_many("elements", structure.MAX_ELEMENTS)
+        level.counts.element()
         if tag >> 16 in self._forbidden:
             raise NotDicom(f"{tag_name(tag)} does not belong in a dataset", code="BAD_GROUP")
         tags = level.tags
@@ -315,7 +338,11 @@ class Walker:
     ) -> None:
         """Go one level down; a sequence and its item are two levels, and one of nesting."""
         above = self._levels[-1]
-        self._levels.append(_Level(state, encoding, tag, end, above.bound, guessed or above.guessed))
+        counts = above.counts
+        if tag == FRAME_GROUPS and len(self._levels) == 1:
+            counts = _Counts(structure.MAX_FRAME_ELEMENTS, structure.MAX_FRAME_ITEMS)
+        guessed = guessed or above.guessed
+        self._levels.append(_Level(state, encoding, tag, counts, end, above.bound, guessed))
         if len(self._levels) > 2 * structure.MAX_DEPTH + 1:
             raise NotDicom(f"Sequences are nested deeper than {structure.MAX_DEPTH}", code="TOO_DEEP")
 
@@ -355,9 +382,7 @@ class Walker:
         """Where the item ends, None where a delimiter says so."""
         if tag != ITEM:
             raise not_items(level.tag)
-        self._items += 1
-        if self._items > structure.MAX_ITEMS:
-            raise too_many("items", structure.MAX_ITEMS)
+        level.counts.item()
         if length == UNDEFINED:
             return None
         end = self.offset + size + length
