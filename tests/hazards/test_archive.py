@@ -128,6 +128,14 @@ def test_zb_06_budgets_are_shared_with_what_is_nested() -> None:
     assert entries_of(data, Limits(nested_bytes=100)) == [("1.zip", "ZIP_LIMIT"), ("2.zip", "ZIP_LIMIT")]
 
 
+def test_zb_05_bombs_in_bombs_share_one_budget() -> None:
+    """Each is within its own ratio; all of them are not within that of what was sent."""
+    inner = Builder().add(b"0", b"", raw=bomb(40), size=40 << 20, crc=zeros_crc(40)).bytes()
+    data = archive({f"{number}.zip": inner for number in range(5)})
+    limits = Limits(free_bytes=100 << 20, ratio=1)
+    assert [reason for _, reason in entries_of(data, limits)] == ["NOT_DICOM"] * 2 + ["ZIP_BOMB"] * 3
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [

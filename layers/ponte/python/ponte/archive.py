@@ -81,10 +81,14 @@ class Archive:
     def _check_budget(self) -> int:
         """What all members would take. A size that deflate cannot reach is a lie, and does not count."""
         total = sum(min(e.size, e.compressed_size * _MOST_RATIO) for e in self._directory.entries)
-        limits, size = self._limits, self._directory.start
-        if total > limits.total_bytes or (total > limits.free_bytes and total > limits.ratio * size):
+        size = self._directory.start
+        if total > self._most_bytes(size):
             raise UnsafeArchive(f"{size} bytes would become {total}", code="ZIP_BOMB")
         return total
+
+    def _most_bytes(self, size: int) -> int:
+        """What the members of an archive of this size may take."""
+        return min(self._limits.total_bytes, max(self._limits.free_bytes, self._limits.ratio * size))
 
     def _expand(self, entry: Entry) -> Iterator[Member]:
         member = Member(shown_name(entry.raw_name, entry.index), self._notes, irregular(entry.mode))
@@ -94,7 +98,7 @@ class Archive:
         pieces = self._pieces(entry)
         try:
             head = next(pieces, b"")
-        except BadMember as error:
+        except PonteError as error:
             yield replace(member, error=error)
             return
         whole = chain((head,), pieces)
@@ -131,7 +135,7 @@ class Archive:
         return replace(
             self._limits,
             members=self._limits.members - self._members,
-            total_bytes=self._limits.total_bytes - self._total,
+            total_bytes=self._most_bytes(self._directory.start) - self._total,
             nested_bytes=0,
         )
 

@@ -160,7 +160,7 @@ class Scanner:
         rest = self._meta.rest
         if rest is None:
             return
-        if not self._meta.values and self._meta.offset == 0:
+        if not self._meta.offset:
             self._bare = True
             self._notes.append("NO_META")
             self._begin_dataset(None, rest)
@@ -257,7 +257,11 @@ def _syntax_of(meta: MetaWalker) -> UID:
 
 def _known_syntax(uid: str) -> UID:
     if not is_known(uid):
-        raise NotDicom("Transfer Syntax UID (0002,0010) is none of PS3.6 A", code="UNKNOWN_TRANSFER_SYNTAX")
+        shown = uid if is_valid_uid(uid) else "not a UID"
+        raise NotDicom(
+            f"Transfer Syntax UID (0002,0010) is {shown}; expected one of PS3.6 A",
+            code="UNKNOWN_TRANSFER_SYNTAX",
+        )
     return UID(uid)
 
 
@@ -278,9 +282,11 @@ def _encoding(syntax: UID, data: bytes) -> Encoding:
 
     Raises `NotDicom` for the wrong byte order, which is beyond what other readers forgive.
     """
-    if _looks_little(data) == (syntax == ExplicitVRBigEndian):
+    little_endian = syntax != ExplicitVRBigEndian
+    implicit = not looks_explicit(data, 0)
+    if _looks_little(data) != little_endian or (implicit and not little_endian):
         raise NotDicom(
             "The dataset has not the byte order of Transfer Syntax UID (0002,0010)",
             code="UNKNOWN_TRANSFER_SYNTAX",
         )
-    return Encoding(implicit=not looks_explicit(data, 0), little_endian=syntax != ExplicitVRBigEndian)
+    return Encoding(implicit, little_endian)

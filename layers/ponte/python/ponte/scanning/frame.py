@@ -10,7 +10,9 @@ from typing import Final
 from pydicom.uid import (
     HEVCM10P51,
     HEVCMP51,
+    JPEG2000MC,
     UID,
+    JPEG2000MCLossless,
     MPEGTransferSyntaxes,
     RLELossless,
     SMPTEST211020UncompressedInterlacedActiveVideo,
@@ -24,9 +26,11 @@ from ponte.limits import FrameShape, check_codestream, check_deflated, check_rle
 from ponte.syntaxes import DEFLATED_FRAMES, ENCAPSULATED_UNCOMPRESSED
 
 SIGNATURE_BYTES: Final = 12
-VIDEO: Final = frozenset(
+OPAQUE: Final = frozenset(
     {
         *MPEGTransferSyntaxes,
+        JPEG2000MC,
+        JPEG2000MCLossless,
         HEVCMP51,
         HEVCM10P51,
         SMPTEST211020UncompressedInterlacedActiveVideo,
@@ -162,7 +166,7 @@ class CodestreamFrame(Frame):
 
 def frame_class(syntax: UID) -> type[Frame]:
     """How the frames of a transfer syntax are looked at."""
-    if syntax in VIDEO:
+    if syntax in OPAQUE:
         return Frame
     if syntax == RLELossless:
         return RleFrame

@@ -14,7 +14,7 @@ from pydicom.uid import UID
 
 from ponte.errors import InvalidAttribute, MissingAttribute
 from ponte.limits import check_budget
-from ponte.scanning.frame import SIGNATURE_BYTES, VIDEO, CodestreamFrame, Frame, begins_frame, frame_class
+from ponte.scanning.frame import OPAQUE, SIGNATURE_BYTES, CodestreamFrame, Frame, begins_frame, frame_class
 from ponte.scanning.walker import DOUBLE_FLOAT_PIXEL_DATA, FLOAT_PIXEL_DATA, PixelWatch
 from ponte.structure import PIXEL_DATA, tag_name
 
@@ -141,7 +141,7 @@ class PixelCheck(PixelWatch):
         if issubclass(self._frame_class, CodestreamFrame):
             self._opening, self.wants_bytes = b"", True
         else:
-            joined = self._shape.frames == 1 or self._syntax in VIDEO
+            joined = self._shape.frames == 1 or self._syntax in OPAQUE
             self._place(self._shape, begins=self._frame is None or not joined)
 
     def piece(self, data: bytes) -> None:
@@ -158,7 +158,7 @@ class PixelCheck(PixelWatch):
             raise MissingAttribute(f"{tag_name(PIXEL_DATA)} has no items", code="NO_PIXEL_DATA")
         self._settle()
         self._finish_frame()
-        expected = 1 if self._syntax in VIDEO else self._shape.frames
+        expected = 1 if self._syntax in OPAQUE else self._shape.frames
         if self._frames < expected:
             raise InvalidAttribute(
                 f"{tag_name(PIXEL_DATA)} has {self._frames} frames; expected {expected}", code="PIXEL_LENGTH"
