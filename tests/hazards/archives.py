@@ -6,7 +6,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Buffer, Mapping
 
 from tests.factories import encode, make_ct
 
@@ -141,3 +141,86 @@ def nested(depth: int, inner: bytes) -> bytes:
     for number in range(depth):
         inner = archive({f"{number}.zip": inner})
     return inner
+
+
+class Generated(io.RawIOBase):
+    """An archive of so many stored copies of one instance that no disk need hold: made as it is read.
+
+    A read gives `most` bytes at the most, as sources over a network do.
+    """
+
+    def __init__(self, data: bytes, count: int, *, most: int = 1 << 20) -> None:
+        self._data, self._count, self._most = data, count, most
+        self._crc = zlib.crc32(data)
+        self._record = 30 + len(self._name(0)) + len(data)
+        self._tail = self._directory()
+        self._size = self._record * count + len(self._tail)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Buffer) -> int:
+        view = memoryview(buffer)
+        index, start = divmod(self._at, self._record)
+        part = (
+            self._tail[self._at - self._record * self._count :]
+            if index >= self._count
+            else self._piece(index, start)
+        )
+        size = min(len(view), len(part), self._most)
+        view[:size] = part[:size]
+        self._at += size
+        return size
+
+    def _piece(self, index: int, start: int) -> bytes | memoryview:
+        """The header of a member from `start` on, or its bytes from there."""
+        name = self._name(index)
+        sizes = (self._crc, len(self._data), len(self._data))
+        header = struct.pack("<4s5H3L2H", LOCAL, 20, 0, 0, 0, 33, *sizes, len(name), 0) + name
+        return header[start:] if start < len(header) else memoryview(self._data)[start - len(header) :]
+
+    def _name(self, index: int) -> bytes:
+        return f"{index:06}.dcm".encode()
+
+    def _directory(self) -> bytes:
+        """Directory and ends; offsets beyond 4 GiB stand in the 64-bit extra field."""
+        entries = []
+        for index in range(self._count):
+            name, extra = self._name(index), struct.pack("<HHQ", 1, 8, self._record * index)
+            entries.append(
+                struct.pack(
+                    "<4s6H3L5H2L",
+                    CENTRAL,
+                    45,
+                    45,
+                    0,
+                    0,
+                    0,
+                    33,
+                    self._crc,
+                    len(self._data),
+                    len(self._data),
+                    len(name),
+                    len(extra),
+                    0,
+                    0,
+                    0,
+                    0,
+                    0xFFFFFFFF,
+                )
+                + name
+                + extra
+            )
+        directory, start, count = b"".join(entries), self._record * self._count, self._count
+        wide = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(directory), start)
+        locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, start + len(directory), 1)
+        end = struct.pack("<4s4H2LH", END, 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+        return directory + wide + locator + end

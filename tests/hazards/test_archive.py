@@ -22,6 +22,7 @@ from tests.hazards.archives import (
     GOOD,
     LOCAL,
     Builder,
+    Generated,
     archive,
     bomb,
     deflate,
@@ -428,3 +429,21 @@ def test_an_instance_that_is_an_archive_as_well_is_an_instance() -> None:
 def test_what_is_wrong_within_a_member_is_said_with_its_own_reason() -> None:
     data = archive({"cut.dcm": A[:-100], "empty": b"", "b.dcm": B})
     assert entries_of(data) == [("cut.dcm", "TRUNCATED"), ("empty", "EMPTY"), ("b.dcm", None)]
+
+
+def test_any_seekable_source_will_do_however_little_it_gives_at_once() -> None:
+    with Generated(A, 3, most=1000) as source:
+        assert [member.scan().reason for member in Archive(source).members()] == [None] * 3
+
+
+@pytest.mark.exhaustive
+def test_ten_gigabytes_of_twenty_thousand_instances_take_flat_memory() -> None:
+    data = encode(make_ct(size=512))
+    with Generated(data, 20_000) as source:
+        tracemalloc.start()
+        try:
+            accepted = sum(member.scan(digest=False).accepted for member in Archive(source).members())
+            assert tracemalloc.get_traced_memory()[1] < FLAT_BYTES
+        finally:
+            tracemalloc.stop()
+    assert accepted == 20_000

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import hashlib
 import struct
 import tracemalloc
+import weakref
 import zlib
 from collections.abc import Sequence
 from itertools import pairwise
@@ -216,3 +218,17 @@ def test_meta_that_names_another_encoding_is_noted() -> None:
     assert JPEGBaseline8Bit.encode() in data
     verdict = scan([data])
     assert (verdict.reason, verdict.notes) == (None, ("META_MISMATCH",))
+
+
+def test_a_scan_leaves_nothing_to_the_garbage_collector() -> None:
+    """Thousands of them come one after another, each with a piece of its instance in hand."""
+    gc.disable()
+    try:
+        scanner = Scanner()
+        scanner.feed(CT)
+        assert scanner.finish().accepted
+        left = weakref.ref(scanner), weakref.ref(scanner._walker), weakref.ref(scanner._meta)
+        del scanner
+        assert [reference() for reference in left] == [None] * 3
+    finally:
+        gc.enable()

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from tempfile import TemporaryFile
 from time import monotonic
-from typing import BinaryIO
 
-from ponte.archiving.directory import LOCAL_SIGNATURE, Entry, read_at, read_directory
+from ponte.archiving.directory import LOCAL_SIGNATURE, Entry, Seekable, read_at, read_directory
 from ponte.archiving.localheader import ENCRYPTED, places
 from ponte.archiving.member import Member, inflate
 from ponte.archiving.names import irregular, shown_name
@@ -58,7 +57,7 @@ def is_archive(head: bytes) -> bool:
 class Archive:
     """A ZIP in anything that can seek and read. Raises `UnsafeArchive` where nothing of it may be read."""
 
-    def __init__(self, stream: BinaryIO, limits: Limits | None = None) -> None:
+    def __init__(self, stream: Seekable, limits: Limits | None = None) -> None:
         self._stream = stream
         self._limits = limits or Limits()
         self._directory = read_directory(

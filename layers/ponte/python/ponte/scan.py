@@ -99,14 +99,14 @@ class Scanner:
         self._inflater: Inflater | None = None
         self._pixels: PixelCheck | None = None
         self._walker: Walker | None = None
-        self._stage: Callable[[bytes], None] = self._start
+        self._stage: Callable[[Scanner, bytes], None] = Scanner._start  # unbound: see `Walker`
         if transfer_syntax_uid is not None:
             self._attempt(lambda: self._begin_dataset(_known_syntax(transfer_syntax_uid), b""))
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
         if self._failure is None:
-            self._attempt(lambda: self._stage(data))
+            self._attempt(lambda: self._stage(self, data))
         elif self._has_dataset and self._digest:
             self._digest.update(data)
 
@@ -144,22 +144,22 @@ class Scanner:
         if has_preamble(data):
             if data[:PREAMBLE] != bytes(PREAMBLE) and not data.startswith(_TIFF):
                 self._notes.append("PREAMBLE_NEUTRALISED")
-            self._stage = self._read_meta
+            self._stage = Scanner._read_meta
             self._read_meta(data[_MAGIC_END:])
             return
         self._bare = True
         self._notes.append("NO_META")
         if data[:2] == b"\x02\x00" and looks_explicit(data, 0):
-            self._stage = self._read_meta
+            self._stage = Scanner._read_meta
             self._read_meta(data)
         else:
             self._begin_dataset(None, data)
 
     def _read_meta(self, data: bytes) -> None:
         self._meta.feed(data)
-        rest = self._meta.rest
-        if rest is None:
+        if not self._meta.is_over:
             return
+        rest = self._meta.take_rest()
         if not self._meta.offset:
             self._bare = True
             self._notes.append("NO_META")
@@ -174,7 +174,7 @@ class Scanner:
             self._inflater = Inflater(INFLATE_LIMIT)
         self._has_dataset = True
         self._opening = b""
-        self._stage = self._read_dataset
+        self._stage = Scanner._read_dataset
         self._read_dataset(data)
 
     def _read_dataset(self, data: bytes) -> None:
@@ -204,7 +204,7 @@ class Scanner:
         return walker
 
     def _finish(self) -> None:
-        if self._stage == self._start:
+        if self._stage is Scanner._start:
             if not self._opening:
                 raise NotDicom("The instance has no bytes", code="EMPTY")
             self._open(self._opening)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import Any, Final, Protocol
 
 from ponte.errors import UnsafeArchive
 
@@ -31,6 +31,16 @@ _NOTHING_DEFLATED = 2
 _MOST_COMMENT = 0xFFFF
 _16_BITS, _32_BITS = 0xFFFF, 0xFFFFFFFF
 _UNIX = (3, 19)  # systems whose attributes hold a file mode: Unix, macOS
+
+
+class Seekable(Protocol):
+    """What an archive is read from: a file, or ranges of an object somewhere else."""
+
+    def seek(self, offset: int, whence: int = ..., /) -> int: ...
+
+    def read(self, size: int, /) -> bytes | None:
+        """At most so many bytes; none at the end alone."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +85,7 @@ class _End:
     offset: int
 
 
-def read_directory(stream: BinaryIO, *, most_members: int, most_bytes: int) -> Directory:
+def read_directory(stream: Seekable, *, most_members: int, most_bytes: int) -> Directory:
     """Read the directory, no member. Raises `UnsafeArchive`.
 
     NOT_A_ZIP, ZIP_TRUNCATED, ZIP_AMBIGUOUS, ZIP_OVERLAP, ZIP_EMPTY; ZIP_LIMIT beyond `most_members` or
@@ -101,7 +111,7 @@ def read_directory(stream: BinaryIO, *, most_members: int, most_bytes: int) -> D
     return Directory(tuple(entries), start, entries[0].offset)
 
 
-def read_at(stream: BinaryIO, offset: int, size: int) -> bytes:
+def read_at(stream: Seekable, offset: int, size: int) -> bytes:
     """Exactly these bytes. Raises `UnsafeArchive` (ZIP_TRUNCATED)."""
     stream.seek(offset)
     parts, left = [], size
@@ -114,7 +124,7 @@ def read_at(stream: BinaryIO, offset: int, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _read_end(stream: BinaryIO) -> _End:
+def _read_end(stream: Seekable) -> _End:
     """The one end record, which ends with the file (4.3.16)."""
     size = stream.seek(0, os.SEEK_END)
     tail_start = max(0, size - _END.size - _MOST_COMMENT)
@@ -148,7 +158,7 @@ def _has_other_end(tail: bytes, found: int) -> bool:
     return False
 
 
-def _read_end_64(stream: BinaryIO, end: _End) -> _End | None:
+def _read_end_64(stream: Seekable, end: _End) -> _End | None:
     """The 64-bit end record where there is one (4.3.14, 4.3.15): right before its locator, nowhere else."""
     place = end.position - _LOCATOR.size
     if place < 0:
@@ -242,7 +252,7 @@ def _check_overlap(entries: list[Entry], directory_start: int) -> None:
         raise UnsafeArchive("Members overlap", code="ZIP_OVERLAP")
 
 
-def _check_prefix(stream: BinaryIO, prefix: int) -> None:
+def _check_prefix(stream: Seekable, prefix: int) -> None:
     """A program that unpacks may stand before the first member; another archive may not."""
     if not prefix:
         return

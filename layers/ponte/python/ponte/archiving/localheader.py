@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final
 
-from ponte.archiving.directory import LOCAL_HEADER, LOCAL_SIGNATURE, Directory, Entry, ambiguous, read_at
+from ponte.archiving.directory import (
+    LOCAL_HEADER,
+    LOCAL_SIGNATURE,
+    Directory,
+    Entry,
+    Seekable,
+    ambiguous,
+    read_at,
+)
 from ponte.errors import UnsafeArchive
 
 ENCRYPTED: Final = 0x0001 | 0x0040 | 0x2000
@@ -24,7 +32,7 @@ class Place:
     agrees: bool
 
 
-def places(stream: BinaryIO, directory: Directory) -> Iterator[tuple[int, Place]]:
+def places(stream: Seekable, directory: Directory) -> Iterator[tuple[int, Place]]:
     """The place of each entry, by its index. Costs a read for each.
 
     Raises `UnsafeArchive`: ZIP_HEADER_MISMATCH where a header has another name or is none, ZIP_OVERLAP,
@@ -41,7 +49,7 @@ def places(stream: BinaryIO, directory: Directory) -> Iterator[tuple[int, Place]
         yield entry.index, place
 
 
-def _place(stream: BinaryIO, entry: Entry) -> Place:
+def _place(stream: Seekable, entry: Entry) -> Place:
     data = read_at(stream, entry.offset, LOCAL_HEADER.size + len(entry.raw_name))
     fields = LOCAL_HEADER.unpack_from(data)
     signature, _, flags, method, _, _, crc, compressed, size, name_length, extra_length = fields
@@ -55,7 +63,7 @@ def _place(stream: BinaryIO, entry: Entry) -> Place:
     return Place(entry.offset + len(data) + extra_length, agrees)
 
 
-def _check_gap(stream: BinaryIO, entry: Entry, end: int, limit: int) -> None:
+def _check_gap(stream: Seekable, entry: Entry, end: int, limit: int) -> None:
     """Between two members there may be a data descriptor or padding, and nothing that looks like a member."""
     gap = limit - end
     if not gap or (entry.flags & _DESCRIPTOR and gap in _DESCRIPTOR_BYTES):

@@ -12,7 +12,7 @@ import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from pydicom._dicom_dict import DicomDictionary
 
@@ -99,7 +99,9 @@ class _Counts:
 class _Level:
     """A dataset, a sequence, an item or a run of fragments that is not over yet.
 
-    `end` is where it ends, None where a delimiter says so; `bound` is what nothing in it may go beyond.
+    `state` reads what comes next in it; it is a function and no method of the walker, because two that know
+    each other would outlive the scan. `end` is where it ends, None where a delimiter says so; `bound` is what
+    nothing in it may go beyond.
     `guessed` marks a value that holds items by its looks alone, and all that is in it. `tags` are those so
     far; `counts` are the same for all that is limited together.
     """
@@ -108,7 +110,7 @@ class _Level:
 
     def __init__(
         self,
-        state: Callable[[], bool],
+        state: Callable[[Any], bool],
         encoding: Encoding,
         tag: int,
         counts: _Counts,
@@ -148,7 +150,7 @@ class Walker:
         self._awaited: tuple[int, int] | None = None  # tag and length of a value to keep
         self._header_bytes = 0
         counts = _Counts(structure.MAX_ELEMENTS, structure.MAX_ITEMS)
-        self._levels = [_Level(self._element, encoding, 0, counts)]
+        self._levels = [_Level(Walker._element, encoding, 0, counts)]
 
     @property
     def offset(self) -> int:
@@ -186,7 +188,7 @@ class Walker:
             self._levels.pop()
             return True
         try:
-            return level.state()
+            return level.state(self)
         except NotDicom as error:
             if error.code in _LIMITS or not self._take_for_bytes():
                 raise
@@ -239,7 +241,7 @@ class Walker:
             self._at += size
             return True
         if tag == 0 and len(self._levels) == 1:
-            level.state = self._padding
+            level.state = Walker._padding
             return True
         if vr and not _is_vr(vr):
             raise NotDicom(f"{tag_name(tag)} has no value representation", code="BAD_LENGTH")
@@ -252,7 +254,7 @@ class Walker:
         if length == UNDEFINED:
             self._open_undefined(tag, vr, level.encoding)
         elif holds_items:
-            self._open(self._item, level.encoding, tag, self.offset + length, guessed=known != b"SQ")
+            self._open(Walker._item, level.encoding, tag, self.offset + length, guessed=known != b"SQ")
         else:
             self._leaf(tag, known, length)
         return True
@@ -321,15 +323,15 @@ class Walker:
     def _open_undefined(self, tag: int, vr: bytes, encoding: Encoding) -> None:
         if tag == PIXEL_DATA or vr in (b"OB", b"OW"):
             watched = len(self._levels) == 1 and tag == PIXEL_DATA
-            self._open(self._watched_fragment if watched else self._fragment, encoding, tag)
+            self._open(Walker._watched_fragment if watched else Walker._fragment, encoding, tag)
         elif vr == b"UN":  # its content is implicit little endian: PS3.5 6.2.2, CP-246
-            self._open(self._item, IMPLICIT_LITTLE, tag)
+            self._open(Walker._item, IMPLICIT_LITTLE, tag)
         else:
-            self._open(self._item, encoding, tag)
+            self._open(Walker._item, encoding, tag)
 
     def _open(
         self,
-        state: Callable[[], bool],
+        state: Callable[[Any], bool],
         encoding: Encoding,
         tag: int,
         end: int | None = None,
@@ -374,7 +376,7 @@ class Walker:
             self._levels.pop()
         else:
             end = self._begin_item(tag, length, size, level)
-            self._open(self._element, level.encoding, level.tag, end)
+            self._open(Walker._element, level.encoding, level.tag, end)
         self._at += size
         return True
 
@@ -430,22 +432,25 @@ class Walker:
 class MetaWalker(Walker):
     """Walks over the file meta information, which is over where another group begins (PS3.10 7.1).
 
-    `rest` is what was fed of the dataset behind it, None as long as the walk goes on.
+    `is_over` says so; `take_rest` then gives what was fed of the dataset.
     """
 
     _forbidden = frozenset()
 
     def __init__(self, keep: frozenset[int]) -> None:
         super().__init__(EXPLICIT_LITTLE, keep, PixelWatch())
-        self.rest: bytes | None = None
-        self._levels[0].state = self._meta_element
+        self.is_over = False
+        self._levels[0].state = MetaWalker._meta_element
+
+    def take_rest(self) -> bytes:
+        """What was fed behind the end, once."""
+        rest, self._data = self._data, b""
+        return rest
 
     def _meta_element(self) -> bool:
         group = self._data[self._at : self._at + 2]
-        if len(group) == 2 and group != _META.to_bytes(2, "little"):
-            self.rest = self._data[self._at :]
-            return False
-        return self._element()
+        self.is_over = len(group) == 2 and group != _META.to_bytes(2, "little")
+        return not self.is_over and self._element()
 
 
 def _is_vr(vr: bytes) -> bool:
