@@ -92,10 +92,10 @@ def as_object(output: Path, report: RenderReport) -> dict[str, Any]:
         "instances": report.instances,
         "frames": report.frames,
         "shown": report.shown,
-        "left_out": report.left_out,
         "not_shown": [asdict(entry) for entry in report.not_shown],
         "partial": report.partial,
         "seconds": {step: round(value, 3) for step, value in asdict(report.seconds).items()},
+        "left_out": report.left_out,
     }
 
 

@@ -14,7 +14,8 @@ from time import perf_counter
 from pydicom import Dataset
 
 from ponte import attributes
-from ponte.errors import BadAnswer, CannotDecode, LimitExceeded, PonteError
+from ponte.burned_in import Region, masked, trusted_regions
+from ponte.errors import BadAnswer, CannotDecode, LimitExceeded, NotAnImage, PonteError
 from ponte.image import Image, Picture
 from ponte.instance import open_instance
 from ponte.quiet import quiet
@@ -31,6 +32,8 @@ from render.report import NotShown, Progress
 _LOGGER = logging.getLogger(__name__)
 _IN_FLIGHT_BEYOND_WORKERS = 2
 _NO_INSTANCE = InstanceAttributes()
+
+Regions = tuple[Region, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +100,17 @@ def _pass_on(image: Image, frame_index: int) -> _Outcome | None:
     return _Encoded(passed, picture, perf_counter() - began, 0.0)
 
 
-def _encode_frame(image: Image, frame_index: int, layout: Layout | None) -> _Outcome:
+def _encode_frame(image: Image, frame_index: int, layout: Layout | None, regions: Regions = None) -> _Outcome:
     """Decode, display and compress one frame, without loss where there is no `layout` to fit it to.
 
-    Runs in a worker thread; what is wrong is returned.
+    Of a picture with `regions` only those are shown. Runs in a worker thread; what is wrong is returned.
     """
     began = perf_counter()
     try:
-        halvings = _halvings(image, frame_index, layout) if layout else 0
+        halvings = _halvings(image, frame_index, layout) if layout and regions is None else 0
         picture = image.picture(frame_index, halvings=halvings)
+        if regions is not None:
+            picture = replace(picture, pixels=masked(picture.pixels, regions))
         decoded = perf_counter()
         page_image = encode_page_image(picture, lossless=layout is None)
     except Exception as error:  # noqa: BLE001  (likewise)
@@ -218,11 +223,21 @@ class Collector:
             self._leave_out(series, 1)
             return
         try:
-            image = Image(dataset)
+            image, regions = Image(dataset), self._trusted(dataset)
         except Exception as error:  # noqa: BLE001  (likewise)
             self._miss_instance(series, instance, _as_ponte_error(error))
             return
-        self._submit(image, series, instance, executor)
+        self._submit(image, regions, series, instance, executor)
+
+    def _trusted(self, dataset: Dataset) -> Regions:
+        """What of a picture an anonymous document shows; None for all of it. Raises `NotAnImage`."""
+        if not self._options.anonymize:
+            return None
+        with quiet():
+            regions = trusted_regions(dataset)
+        if regions is not None and not regions:
+            raise NotAnImage("Text may be burned into the picture", code="BURNED_IN")
+        return regions
 
     def _is_wanted(self, series: SeriesAttributes, instance: InstanceAttributes) -> bool:
         """By the series that the caller named, and one instance of so many by its number, else by arrival."""
@@ -240,6 +255,7 @@ class Collector:
     def _submit(
         self,
         image: Image,
+        regions: Regions,
         series: SeriesAttributes,
         instance: InstanceAttributes,
         executor: ThreadPoolExecutor,
@@ -260,14 +276,14 @@ class Collector:
                 columns=image.columns,
                 rows=image.rows,
             )
-            self._pending.append((record, self._begin(image, frame_index, executor)))
+            self._pending.append((record, self._begin(image, frame_index, regions, executor)))
 
     def _begin(
-        self, image: Image, frame_index: int, executor: ThreadPoolExecutor
+        self, image: Image, frame_index: int, regions: Regions, executor: ThreadPoolExecutor
     ) -> Future[_Outcome] | _Outcome:
         """What is passed on as it is takes no worker: that would cost more than the frame."""
-        passed = _pass_on(image, frame_index) if self._layout else None
-        return passed or executor.submit(_encode_frame, image, frame_index, self._layout)
+        passed = _pass_on(image, frame_index) if self._layout and regions is None else None
+        return passed or executor.submit(_encode_frame, image, frame_index, self._layout, regions)
 
     def _file(self, dataset: Dataset) -> tuple[SeriesAttributes, InstanceAttributes]:
         """The instance's attributes, counted under its series. Raises `BadAnswer` for another study.

@@ -115,7 +115,8 @@ class PageFrame:
             self._small_notice(canvas, Box(box.x, y, box.width, height), reason)
             return
         x, room, top = box.x + 22, box.width - 44, y + height
-        canvas.text(x, top - 32, BOLD.clip(texts.notice_title, 15, room), BOLD, 15)
+        size = 15.0 if BOLD.width(texts.notice_title, 15) <= room else 10.0
+        canvas.text(x, top - 32, BOLD.clip(texts.notice_title, size, room), BOLD, size)
         lines = REGULAR.wrap(f"{texts.reason_label}: {reason}", 10.5, room, 2)
         for index, line in enumerate(lines):
             canvas.text(x, top - 54 - 12 * index, line, REGULAR, 10.5)
