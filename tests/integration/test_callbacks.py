@@ -1,4 +1,4 @@
-"""Callbacks of the deployed functions: signed, tried again by the scheduler, replayed; the samples at work."""
+"""Callbacks of the deployed functions: signed, tried again by a schedule, replayed; the samples at work."""
 
 from __future__ import annotations
 
