@@ -30,9 +30,13 @@ from render.backend import jobs_of, link_to
 from render.body import MalformedJson, check_body
 from render.documents import (
     DESCRIPTION,
+    SECURITY,
+    SECURITY_SCHEMES,
     TITLE,
+    TO_PDF,
     VERSION,
     answer_of,
+    located,
     methods_at,
     problems_of,
     redoc_page,
@@ -57,7 +61,15 @@ from render.settings import ApiSettings, api_settings
 
 logger = make_logger("api")
 app = APIGatewayHttpResolver(enable_validation=True)
-app.enable_swagger(path="/docs", title=TITLE, version=VERSION, description=DESCRIPTION, compress=True)
+app.enable_swagger(
+    path="/docs",
+    title=TITLE,
+    version=VERSION,
+    description=DESCRIPTION,
+    security_schemes=SECURITY_SCHEMES,
+    security=SECURITY,
+    compress=True,
+)
 
 FIRST_LOOK_S = 0.1
 LONGEST_LOOK_S = 1.0
@@ -156,8 +168,8 @@ def post_render(
                 "application/json": {"model": PdfLink},
             },
         },
-        202: answer_of(Accepted, "Not finished yet: see Location"),
-        303: {"description": "The PDF is at Location, for a short time"},
+        202: located(answer_of(Accepted, "Not finished yet: see Location")),
+        303: TO_PDF,
         422: answer_of(UnfitOrProblem, "The body does not fit, or the study holds nothing that can be shown"),
         **problems_of(400, 401, 403, 404, 409, 413, 500, 502, 503, 504),
     },
@@ -177,6 +189,7 @@ def post_render_sync(
 @app.get(
     "/health",
     summary="Is the API up, and what is configured",
+    description="Open to everybody, and tells no secret.",
     responses={200: answer_of(Health, "Up"), **problems_of(400, 413, 500)},
 )
 def get_health() -> Response[Any]:
@@ -225,7 +238,13 @@ def get_redoc_script() -> Response[Any]:
 @app.get("/openapi.json", include_in_schema=False)
 def get_openapi() -> Response[Any]:
     """The description of this API that both pages read."""
-    schema = app.get_openapi_json_schema(title=TITLE, version=VERSION, description=DESCRIPTION)
+    schema = app.get_openapi_json_schema(
+        title=TITLE,
+        version=VERSION,
+        description=DESCRIPTION,
+        security_schemes=SECURITY_SCHEMES,
+        security=SECURITY,
+    )
     return Response(200, "application/json", schema)
 
 
@@ -254,7 +273,7 @@ def _aws_code(error: Exception) -> str | None:
 def on_not_found(_error: NotFoundError) -> Response[Any]:
     """404, or 405 where another method has an answer."""
     methods = methods_at(app.current_event.path)
-    if methods:
+    if methods and app.current_event.http_method not in methods:
         allow: dict[str, str | list[str]] = {"Allow": ", ".join(methods)}
         return problem("METHOD_NOT_ALLOWED", f"this address takes {' and '.join(methods)}", headers=allow)
     return problem("NOT_FOUND", "there is nothing at this address")

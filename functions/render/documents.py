@@ -7,6 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer, SecurityScheme
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from pydantic import BaseModel
 
@@ -17,6 +18,9 @@ VERSION = "0.1.0"
 DESCRIPTION = (
     "A DICOM study becomes a PDF: POST a study's UID, and the PDF arrives at your callback, or as the answer."
 )
+# Where the deployment has no tokens, none is asked for: so the empty alternative.
+SECURITY_SCHEMES: dict[str, SecurityScheme] = {"token": HTTPBearer(scheme="bearer")}
+SECURITY: list[dict[str, list[str]]] = [{"token": []}, {}]
 _SCRIPT = "static/drf_spectacular_sidecar/redoc/bundles/redoc.standalone.js"
 
 
@@ -25,6 +29,18 @@ def answer_of(model: type[BaseModel], description: str) -> OpenAPIResponse:
     return {"description": description, "content": {"application/json": {"model": model}}}
 
 
+def located(answer: OpenAPIResponse) -> OpenAPIResponse:
+    """The same, with where to go on."""
+    answer["headers"] = {"Location": {"description": "Where to go on", "schema": {"type": "string"}}}
+    return answer
+
+
+TO_PDF = located(
+    {
+        "description": "The PDF is at Location, for a short time",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+)
 _MEANINGS = {
     400: "The JSON holds a key twice, NaN, or is nested too deep",
     401: "A token is needed (`Authorization: Bearer`)",

@@ -16,7 +16,7 @@ from ponte_aws.listing import Listing
 from ponte_aws.queues import send
 from ponte_aws.secrets import seal
 from render.backend import jobs_of, link_to
-from render.documents import answer_of, problems_of
+from render.documents import TO_PDF, answer_of, problems_of
 from render.messages import ExamId, JobAnswer, JobPage, ReplayRequest, Unfit
 from render.problems import problem, unfit
 from render.settings import ApiSettings, api_settings
@@ -55,6 +55,7 @@ def list_jobs(
 @router.get(
     "/jobs/<job_id>",
     summary="Where a job is",
+    description="State and history, progress, what was not shown, and every attempt at its callback.",
     responses={200: answer_of(JobAnswer, "The job"), **problems_of(400, 401, 403, 404, 500, 503)},
 )
 def get_job(job_id: JobId) -> Response[Any]:
@@ -68,7 +69,7 @@ def get_job(job_id: JobId) -> Response[Any]:
     summary="The PDF of a job",
     description="A redirect to a link that lives for a short time (`curl -L`).",
     responses={
-        303: {"description": "The PDF is at Location, for a short time"},
+        303: TO_PDF,
         **problems_of(400, 401, 403, 404, 409, 500, 503),
     },
 )

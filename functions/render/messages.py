@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, RootModel, WithJsonSchema
 
 from ponte.uid import MAX_LENGTH, is_valid_uid
 from ponte_aws.jobs import Job, RenderRequest, State
@@ -33,10 +33,22 @@ def _header_value(value: str | None) -> str | None:
 
 _UID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "pattern": r"^[0-9]+(\.[0-9]+)*$"}
 _EXAM_ID_SCHEMA = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
+
+
+def _no_bool(value: Any) -> Any:
+    """JSON's true is no number, though Python's is."""
+    if isinstance(value, bool):
+        raise ValueError("must be an integer")  # noqa: TRY004  pydantic makes 422 of it
+    return value
+
+
 Uid = Annotated[str, AfterValidator(_uid), WithJsonSchema(_UID_SCHEMA)]
 Code = Annotated[str, Field(max_length=MAX_CODE_LENGTH)] | int | None
 HeaderValue = Annotated[str | None, AfterValidator(_header_value)]
-ExamId = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), WithJsonSchema(_EXAM_ID_SCHEMA)]
+ExamId = Annotated[
+    int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_no_bool), WithJsonSchema(_EXAM_ID_SCHEMA)
+]
+Workers = Annotated[int, BeforeValidator(_no_bool)] | None
 
 
 class SyncRequest(BaseModel):
@@ -54,7 +66,7 @@ class SyncRequest(BaseModel):
     pacs_studies_iuid: Uid
     anonymize: bool | None = False
     cover_page: bool | None = False
-    max_workers: int | None = None
+    max_workers: Workers = None
 
 
 class AsyncRequest(BaseModel):
@@ -85,14 +97,16 @@ class AsyncRequest(BaseModel):
     IntegrationToken: HeaderValue = None
     anonymize: bool | None = False
     cover_page: bool | None = True
-    max_workers: int | None = None
+    max_workers: Workers = None
     delivery: Literal["inline", "link"] | None = "inline"
 
 
 class ReplayRequest(BaseModel):
     """Body of `POST /jobs/{job_id}/replay`, which may be left out: the receiver's secrets, once more."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, json_schema_extra={"example": {"Authorization": "Bearer ..."}}
+    )
 
     Authorization: HeaderValue = None
     IntegrationToken: HeaderValue = None

@@ -122,6 +122,10 @@ def test_max_workers_is_clamped(aws: Aws, asked: int, given: int) -> None:
     [
         ({"examID": None}, "examID"),
         ({"examID": "abc"}, "examID"),
+        ({"examID": True}, "examID"),
+        ({"examID": 2**63}, "examID"),
+        ({"max_workers": True}, "max_workers"),
+        ({"delivery": "pigeon"}, "delivery"),
         ({"pacs_studies_iuid": "../../etc"}, "pacs_studies_iuid"),
         ({"pacs_studies_iuid": "%2e%2e"}, "pacs_studies_iuid"),
         ({"pacs_studies_iuid": "1." * 32 + "1"}, "pacs_studies_iuid"),
@@ -406,7 +410,12 @@ def test_what_has_no_receiver_or_was_called_off_is_not_replayed(aws: Aws) -> Non
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("GET", "/render", "POST"), ("DELETE", "/jobs/x", "GET"), ("PUT", "/jobs/x/cancel", "POST")],
+    [
+        ("GET", "/render", "POST"),
+        ("TRACE", "/health", "GET"),
+        ("DELETE", "/jobs/x", "GET"),
+        ("PUT", "/jobs/x/cancel", "POST"),
+    ],
 )
 def test_a_method_that_an_address_does_not_take_is_405(
     aws: Aws, method: str, path: str, allowed: str

@@ -13,13 +13,13 @@ MAX_SECRET_BYTES = 4096  # what KMS encrypts directly
 
 
 def seal(kms: KMSClient, key_id: str, job_id: str, secrets: Mapping[str, str | None]) -> dict[str, bytes]:
-    """Encrypt each secret that is there. Raises botocore's errors: never a secret in clear instead."""
+    """Encrypt each secret that is there, and not empty. Raises botocore's errors: never one in clear."""
     return {
         name: kms.encrypt(KeyId=key_id, Plaintext=value.encode(), EncryptionContext={"job_id": job_id})[
             "CiphertextBlob"
         ]
         for name, value in secrets.items()
-        if value is not None
+        if value
     }
 
 
