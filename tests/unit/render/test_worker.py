@@ -10,7 +10,7 @@ import pytest
 from infra.local.process import wait_for
 from ponte.errors import SourceUnavailable, StudyNotFound
 from ponte_aws import clients
-from ponte_aws.jobs import Job, RenderRequest, State, new_job_id
+from ponte_aws.jobs import Job, Jobs, RenderRequest, State, new_job_id
 from render import study as study_module
 from render import worker
 from render.settings import worker_settings
@@ -129,6 +129,40 @@ def test_a_worker_that_was_killed_every_time_fails_the_job_in_the_end(aws: Aws, 
     aws.jobs.begin(job_id, run="killed", lease_seconds=-1)
     assert work(job_id, receive_count=4) == []
     assert aws.jobs.get(job_id).state is State.FAILED
+
+
+def test_fi_18_a_worker_that_was_killed_in_the_middle_is_replaced_and_leaves_one_object(
+    aws: Aws, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies with the PDF stored and the row not written; its lease ends, and the next does it over."""
+    job_id = make_job(aws).job_id
+    with monkeypatch.context() as patch:
+        patch.setattr(Jobs, "advance", die_at(State.DELIVERING))
+        with pytest.raises(pytest.fail.Exception):
+            work(job_id)
+    assert work(job_id, receive_count=2) == [{"itemIdentifier": "m"}]  # its lease still counts
+    aws.table.update_item(
+        Key={"job_id": job_id},
+        UpdateExpression="SET lease_until = :past",
+        ExpressionAttributeValues={":past": 0},
+    )
+    assert work(job_id, receive_count=2) == []
+    keys = [entry["Key"] for entry in clients.s3().list_objects_v2(Bucket=aws.bucket)["Contents"]]
+    assert keys == [f"pdf/{job_id}.pdf"]
+    assert aws.jobs.get(job_id).state is State.DELIVERING
+    assert len(aws.messages(aws.callback_queue_url)) == 1
+
+
+def die_at(state: State) -> Any:
+    """`Jobs.advance`, which ends the function where it would write that state."""
+    advance = Jobs.advance
+
+    def die(jobs: Jobs, job_id: str, to: State, **more: Any) -> Job:
+        if to is state:
+            pytest.fail("killed here")
+        return advance(jobs, job_id, to, **more)
+
+    return die
 
 
 def test_a_fault_of_ours_comes_again_and_leaves_the_job_free(
