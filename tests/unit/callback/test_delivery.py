@@ -17,11 +17,6 @@ from tests.tls import self_signed_context
 from tests.unit.callback.receiver import answering, receiving
 
 BODY = JsonBody(b"{}")
-PUBLIC = "93.184.215.14"
-
-
-def answers(*addresses: str) -> list[tuple[object, ...]]:
-    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
 
 
 def test_a_listed_loopback_address_is_refused_outside_stage_local() -> None:
