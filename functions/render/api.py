@@ -23,7 +23,6 @@ from ponte_aws.queues import send
 from ponte_aws.secrets import seal
 from render.access import AllowedClients
 from render.body import MalformedJson, check_body
-from render.documents import DESCRIPTION, TITLE, VERSION, answer_of, redoc_page, redoc_script
 from render.messages import (
     Accepted,
     AsyncRequest,
@@ -35,6 +34,7 @@ from render.messages import (
     to_request,
 )
 from render.problems import problem, unfit
+from render.reference import DESCRIPTION, TITLE, VERSION, answer_of, redoc_page, redoc_script
 from render.settings import ApiSettings, api_settings
 
 logger = make_logger("api")
