@@ -22,6 +22,7 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     ElectromyogramWaveformStorage,
     ElectrooculogramWaveformStorage,
+    EncapsulatedPDFStorage,
     EnhancedSRStorage,
     EnhancedXRayRadiationDoseSRStorage,
     ExtensibleSRStorage,
@@ -104,6 +105,7 @@ _WAVEFORMS: Final = (
 )
 
 _MODULES: Final[dict[str, str]] = {
+    EncapsulatedPDFStorage: "encapsulated",
     **dict.fromkeys(_REPORTS, "structured"),
     **dict.fromkeys(_WAVEFORMS, "tracing"),
 }

@@ -11,7 +11,6 @@ from pydicom.uid import (
     EncapsulatedCDAStorage,
     EncapsulatedMTLStorage,
     EncapsulatedOBJStorage,
-    EncapsulatedPDFStorage,
     EncapsulatedSTLStorage,
     GeneralAudioWaveformStorage,
     KeyObjectSelectionDocumentStorage,
@@ -38,7 +37,6 @@ _ENCAPSULATED: Final = frozenset(
         EncapsulatedCDAStorage,
         EncapsulatedMTLStorage,
         EncapsulatedOBJStorage,
-        EncapsulatedPDFStorage,
         EncapsulatedSTLStorage,
     }
 )
