@@ -9,6 +9,8 @@ from dataclasses import dataclass
 class NotShown:
     """Something that could not be put on a page: one frame, or a whole instance where `frame_number` is None.
 
+    A video is always among them: of its frames a page shows one at most.
+
     `reason` is one of the closed list of reason codes; `detail` says more and holds no patient data.
     `sop_instance_uid` is empty where the instance could not be read at all.
     """
@@ -41,7 +43,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class RenderReport:
-    """Counts of a finished PDF. `frames` were found, `shown` of them have their image on a page."""
+    """Counts of a finished PDF. `frames` were found, `shown` of them have their image on a page.
+
+    `left_out` is how many instances and frames the caller did not want: that makes no PDF partial.
+    """
 
     pages: int
     instances: int
@@ -50,6 +55,7 @@ class RenderReport:
     not_shown: tuple[NotShown, ...]
     bytes: int
     seconds: Seconds
+    left_out: int = 0
 
     @property
     def partial(self) -> bool:

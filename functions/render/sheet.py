@@ -7,13 +7,6 @@ from dataclasses import dataclass, field
 
 from render.pdf import A4_PORTRAIT, Canvas
 
-_SIDE, _HEAD, _FOOT = 30.0, 65.0, 52.0  # what margins and bands take of a framed sheet
-
-
-def free_area(size: tuple[float, float]) -> tuple[float, float, float, float]:
-    """Left, bottom, width and height of what the bands of a framed sheet of `size` leave free."""
-    return _SIDE, _FOOT, size[0] - 2 * _SIDE, size[1] - _HEAD - _FOOT
-
 
 @dataclass(frozen=True, slots=True)
 class Sheet:

@@ -29,6 +29,7 @@ class Texts:
     accession: str
     institution: str
     referring: str
+    requested_procedure: str
     study_uid: str
     exam_id: str
     authorisation: str
@@ -40,6 +41,7 @@ class Texts:
     number_column: str
     modality_column: str
     description_column: str
+    page_column: str
     instances_column: str
     shown_column: str
     not_shown_column: str
@@ -55,12 +57,24 @@ class Texts:
     generated: str
     limit: str
     substituted: str
+    left_out: str
+    reduced: str
+    hung: str
+    at_detector: str
     continued: str
     notice_title: str
     notice_body: str
     reason_label: str
     reasons: Mapping[str, str]
     other_reason: str
+    video_reasons: Mapping[str, str]
+    video_listed: str
+    video_poster: str
+    video_notice: str
+    video_of: str
+    video_labels: tuple[str, str, str, str, str]
+    video_contradicts: str
+    video_body: str
     notes: Mapping[str, str]
 
     def date(self, value: str) -> str:
@@ -88,9 +102,17 @@ class Texts:
         """A number with at most two decimals and none that say nothing."""
         return f"{value:.2f}".rstrip("0").rstrip(".").replace(".", self.decimal_point)
 
-    def reason(self, code: str) -> str:
-        """A reason code in words."""
-        return self.reasons.get(code, self.other_reason)
+    def duration(self, seconds: float) -> str:
+        """`2.5 s` below a minute, `12:05 min` from there on."""
+        if seconds < 60:
+            return f"{self.number(round(seconds, 1))} s"
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes}:{rest:02} min"
+
+    def reason(self, code: str, *, video: bool = False) -> str:
+        """A reason code in words; a video is no image."""
+        words = self.video_reasons.get(code) if video else None
+        return words or self.reasons.get(code, self.other_reason)
 
 
 _PORTUGUESE = Texts(
@@ -98,7 +120,7 @@ _PORTUGUESE = Texts(
     decimal_point=",",
     title="Imagens do estudo",
     anonymous="Estudo anonimizado: sem dados do paciente",
-    burned_in="Textos gravados dentro das próprias imagens não são removidos.",
+    burned_in="Pode restar texto gravado dentro das imagens.",
     patient="Paciente",
     patient_id="ID do paciente",
     birth_date="Data de nascimento",
@@ -109,6 +131,7 @@ _PORTUGUESE = Texts(
     accession="Número de acesso",
     institution="Instituição",
     referring="Médico solicitante",
+    requested_procedure="Procedimento solicitado",
     study_uid="UID do estudo",
     exam_id="Código do exame",
     authorisation="Código de autorização",
@@ -120,6 +143,7 @@ _PORTUGUESE = Texts(
     number_column="Nº",
     modality_column="Mod.",
     description_column="Descrição",
+    page_column="Página",
     instances_column="Instâncias",
     shown_column="Imagens",
     not_shown_column="Não exibidas",
@@ -135,6 +159,10 @@ _PORTUGUESE = Texts(
     generated="Gerado em {} por {}",
     limit="Não é dispositivo médico. As imagens deste documento não se destinam a diagnóstico.",
     substituted="O sinal {} está no lugar de caracteres que a fonte deste documento não tem.",
+    left_out="Deixadas de fora a pedido: {} imagens ou instâncias.",
+    reduced="Imagens reduzidas para que o documento caiba no tamanho pedido.",
+    hung="Mamografia",
+    at_detector="(no detector)",
     continued="Imagens do estudo (continuação)",
     notice_title="Esta imagem não pôde ser exibida",
     notice_body="Consulte-a no sistema de origem.",
@@ -150,17 +178,33 @@ _PORTUGUESE = Texts(
         "INFLATE_LIMIT": "A imagem é maior do que o limite deste sistema.",
         "MEMORY": "A imagem precisa de mais memória do que este sistema tem.",
         "TIME": "O tempo para processar a imagem acabou.",
+        "BURNED_IN": "A imagem pode conter texto gravado, e o documento é anônimo.",
         "NOT_DICOM": "O arquivo não é DICOM.",
         "TRUNCATED": "O arquivo chegou incompleto.",
         "EMPTY": "O arquivo está vazio.",
     },
     other_reason="O arquivo está danificado ou foi escrito fora do padrão.",
+    video_reasons={
+        "UNSUPPORTED_SYNTAX": "Falta neste sistema um programa que decodifique vídeo (ffmpeg).",
+        "CANNOT_DECODE": "O vídeo está danificado ou foi escrito fora do padrão.",
+        "MEMORY": "O vídeo precisa de mais memória do que este sistema tem.",
+        "TIME": "O tempo para processar o vídeo acabou.",
+        "PIXEL_BUDGET": "O vídeo é maior do que o limite deste sistema.",
+    },
+    video_listed="É um vídeo: o papel mostra no máximo um quadro dele.",
+    video_poster="Vídeo: esta página mostra apenas um quadro",
+    video_notice="Vídeo: nenhum quadro pôde ser exibido",
+    video_of="Quadro de capa: quadro {} de {}",
+    video_labels=("Compressão", "Tamanho", "Quadros (cabeçalho)", "Quadros por segundo", "Duração"),
+    video_contradicts="O cabeçalho DICOM contradiz o próprio vídeo, que é descrito aqui.",
+    video_body="Assista ao vídeo inteiro no sistema de origem.",
     notes={
         "window from the data": "janela calculada dos dados",
         "window of the image unusable": "janela da imagem inutilizável",
         "first of several windows": "primeira de várias janelas",
         "real world values not applied": "valores físicos não aplicados",
         "colour space of the code stream used": "espaço de cor do fluxo codificado",
+        "poster frame of a video": "quadro de capa de um vídeo",
         **{f"resolution 1/{1 << times}": f"resolução 1/{1 << times}" for times in range(1, 9)},
     },
 )
@@ -170,7 +214,7 @@ _ENGLISH = Texts(
     decimal_point=".",
     title="Study images",
     anonymous="Anonymised study: no patient data",
-    burned_in="Text burned into the images themselves is not removed.",
+    burned_in="Text burned into the images may remain.",
     patient="Patient",
     patient_id="Patient ID",
     birth_date="Birth date",
@@ -181,6 +225,7 @@ _ENGLISH = Texts(
     accession="Accession number",
     institution="Institution",
     referring="Referring physician",
+    requested_procedure="Requested procedure",
     study_uid="Study UID",
     exam_id="Exam code",
     authorisation="Authorisation code",
@@ -192,6 +237,7 @@ _ENGLISH = Texts(
     number_column="No.",
     modality_column="Mod.",
     description_column="Description",
+    page_column="Page",
     instances_column="Instances",
     shown_column="Images",
     not_shown_column="Not shown",
@@ -207,6 +253,10 @@ _ENGLISH = Texts(
     generated="Made {} by {}",
     limit="Not a medical device. The images in this document are not for diagnosis.",
     substituted="The sign {} stands for characters that this document's font does not have.",
+    left_out="Left out on request: {} images or instances.",
+    reduced="Images were made smaller for the document to keep within the size asked for.",
+    hung="Mammography",
+    at_detector="(at the detector)",
     continued="Study images (continued)",
     notice_title="This image could not be shown",
     notice_body="Look it up in the system that it came from.",
@@ -222,11 +272,26 @@ _ENGLISH = Texts(
         "INFLATE_LIMIT": "The image is larger than this system's limit.",
         "MEMORY": "The image needs more memory than this system has.",
         "TIME": "The time for processing the image ran out.",
+        "BURNED_IN": "Text may be burned into the image, and the document is anonymous.",
         "NOT_DICOM": "The file is not DICOM.",
         "TRUNCATED": "The file came incomplete.",
         "EMPTY": "The file is empty.",
     },
     other_reason="The file is damaged or was written against the standard.",
+    video_reasons={
+        "UNSUPPORTED_SYNTAX": "This system lacks a program that decodes video (ffmpeg).",
+        "CANNOT_DECODE": "The video is damaged or was written against the standard.",
+        "MEMORY": "The video needs more memory than this system has.",
+        "TIME": "The time for processing the video ran out.",
+        "PIXEL_BUDGET": "The video is larger than this system's limit.",
+    },
+    video_listed="It is a video: paper shows one frame of it at most.",
+    video_poster="Video: this page shows a single frame of it",
+    video_notice="Video: no frame of it could be shown",
+    video_of="Poster frame: frame {} of {}",
+    video_labels=("Compression", "Size", "Frames (header)", "Frames a second", "Duration"),
+    video_contradicts="The DICOM header contradicts the video itself, which is described here.",
+    video_body="Watch the whole video in the system that it came from.",
     notes={},
 )
 

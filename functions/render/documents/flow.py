@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from render.layout import free_area
 from render.pages import GRAY, RULE
 from render.pdf import A4_PORTRAIT, BLACK, Canvas, Colour
-from render.sheet import Sheet, free_area
+from render.sheet import Sheet
 from render.typeface import BOLD, REGULAR, Typeface
 
 MOST_LINES: Final = 20_000

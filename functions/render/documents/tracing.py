@@ -29,9 +29,10 @@ from render.documents.millimetres import (
 )
 from render.documents.waveform import Channel, Group, read_group
 from render.documents.words import Words, words_of
+from render.layout import free_area
 from render.pages import ACCENT, GRAY
 from render.pdf import A4_LANDSCAPE, BLACK, Canvas, PdfWriter
-from render.sheet import Document, Sheet, free_area
+from render.sheet import Document, Sheet
 from render.texts import Texts
 from render.typeface import BOLD, REGULAR, Typeface
 

@@ -20,12 +20,17 @@ PREAMBLE = 128
 MAX_DEPTH = 32
 MAX_ELEMENTS = 100_000
 MAX_ITEMS = 100_000
+MAX_FRAME_ELEMENTS = 1_000_000
+MAX_FRAME_ITEMS = 400_000
+"""Those of the functional groups of frames, about 35 and 10 a frame: they are read one frame at a time."""
 MAX_HEADER_BYTES = 64 << 20
 PIXEL_DATA = 0x7FE00010
+FRAME_GROUPS = 0x52009230
 TRANSFER_SYNTAX_UID = 0x00020010
 
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
+_DELIMITER = 8  # bytes of one
 _LONG_VRS = frozenset(
     {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 )
@@ -114,6 +119,11 @@ def walk(data: Bytes, offset: int, encoding: Encoding) -> Iterator[Element]:
         offset = element.start + element.length
 
 
+def sequence_items(value: Bytes, encoding: Encoding) -> list[tuple[int, int]]:
+    """Start and end of each item of a sequence, given the sequence's value. Raises `NotDicom`."""
+    return list(_Walker(value, encoding, of_frames=True).items())
+
+
 def _is_bulk(element: Element) -> bool:
     """True for what is no header: pixels, waveforms, documents."""
     return (
@@ -122,9 +132,14 @@ def _is_bulk(element: Element) -> bool:
 
 
 class _Walker:
-    def __init__(self, data: Bytes, encoding: Encoding) -> None:
+    def __init__(self, data: Bytes, encoding: Encoding, *, of_frames: bool = False) -> None:
         self._data = data
         self._end = len(data)
+        self._encoding = encoding
+        self._of_frames = of_frames
+        self._frames: _Walker | None = None
+        self._most_elements = MAX_FRAME_ELEMENTS if of_frames else MAX_ELEMENTS
+        self._most_items = MAX_FRAME_ITEMS if of_frames else MAX_ITEMS
         self._implicit = encoding.implicit
         self._head = struct.Struct(encoding.order + "HH2sH").unpack_from
         self._long = struct.Struct(encoding.order + "L").unpack_from
@@ -135,10 +150,12 @@ class _Walker:
         """The element at `offset`, with all that is below it walked."""
         tag, vr, start, length = self._header(offset)
         self._elements += 1
-        if self._elements > MAX_ELEMENTS:
-            raise _too_many("elements", MAX_ELEMENTS)
+        if self._elements > self._most_elements:
+            raise _too_many("elements", self._most_elements)
         if tag >> 16 == 0xFFFE:
             raise NotDicom("A delimiter stands where an element is expected", code="BAD_LENGTH")
+        if tag == FRAME_GROUPS and depth == 0 and not self._of_frames:
+            return self._frame_groups(offset)
         if length != _UNDEFINED:
             if start + length > self._end:
                 raise _cut(tag)
@@ -152,6 +169,25 @@ class _Walker:
         else:
             end = self.sequence(tag, start, depth + 1)
         return Element(tag, vr, start, end - start, delimited=True)
+
+    def _frame_groups(self, offset: int) -> Element:
+        """The functional groups of the frames, which have limits of their own, however often they come."""
+        if self._frames is None:
+            self._frames = _Walker(self._data, self._encoding, of_frames=True)
+        return self._frames.element(offset, 0)
+
+    def items(self) -> Iterator[tuple[int, int]]:
+        """Start and end of each item from the beginning on, to the end or a delimiter."""
+        offset = 0
+        while offset < self._end:
+            item, _, start, length = self._header(offset)
+            if item == _SEQUENCE_END:
+                return
+            if item != _ITEM:
+                raise _wrong(FRAME_GROUPS)
+            self._count_item()
+            offset = self._item(start, 1) if length == _UNDEFINED else start + length
+            yield start, offset - (_DELIMITER if length == _UNDEFINED else 0)
 
     def _header(self, offset: int) -> tuple[int, bytes, int, int]:
         """Tag, VR, start of the value and its length."""
@@ -169,8 +205,8 @@ class _Walker:
 
     def _count_item(self) -> None:
         self._items += 1
-        if self._items > MAX_ITEMS:
-            raise _too_many("items", MAX_ITEMS)
+        if self._items > self._most_items:
+            raise _too_many("items", self._most_items)
 
     def _fragments(self, tag: int, offset: int) -> int:
         """Walk the fragments of encapsulated pixel data (PS3.5 A.4); answers where they end."""

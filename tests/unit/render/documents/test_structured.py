@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ComprehensiveSRStorage, CTImageStorage
 
 from render.documents import content, structured
-from render.sheet import free_area
+from render.layout import free_area
 from tests.corpus import CORPUS
 from tests.factories import make_dataset, uid
 from tests.unit.render.documents.paper import put, text_of, tool

@@ -24,8 +24,9 @@ from ponte.errors import CannotDecode, InvalidAttribute, MissingAttribute, Ponte
 from ponte.instance import open_instance
 from render.documents import drawer_of, tracing
 from render.documents.waveform import read_group
+from render.layout import free_area
 from render.pdf import PdfWriter
-from render.sheet import Document, Sheet, free_area
+from render.sheet import Document, Sheet
 from render.texts import TEXTS
 from tests.factories import encode, make_dataset
 from tests.unit.render.documents.paper import put, text_of
