@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from render.pdf import Canvas, Colour
+from render.pdf import Canvas, Colour, PdfWriter
 
 MM: Final = 72 / 25.4
 """A millimetre in points."""
@@ -87,6 +88,12 @@ def draw_pulse(canvas: Canvas, x: float, zero: float) -> None:
 def clipped(drawn: Canvas, x: float, y: float, width: float, height: float) -> Canvas:
     """What `drawn` has, within a rectangle alone."""
     return _Strokes(b"q %.2f %.2f %.2f %.2f re W n\n%b\nQ" % (x, y, width, height, drawn.content()))
+
+
+def add_form(writer: PdfWriter, drawn: Canvas, size: tuple[float, float]) -> int:
+    """Write what `drawn` has, lines alone, as a form for a page of `size` (PDF 32000-1, 8.10)."""
+    dictionary = b"/Type /XObject /Subtype /Form /BBox [0 0 %.2f %.2f] /Resources << >> /Filter /FlateDecode"
+    return writer.add_stream(dictionary % size, zlib.compress(drawn.content(), 6))
 
 
 def _runs(heights: npt.NDArray[np.float64]) -> list[tuple[int, npt.NDArray[np.float64]]]:

@@ -22,6 +22,7 @@ from render.documents.millimetres import (
     MM,
     MM_PER_MILLIVOLT,
     MM_PER_SECOND,
+    add_form,
     clipped,
     draw_paper,
     draw_pulse,
@@ -43,6 +44,7 @@ _LEFT, _BOTTOM, _WIDTH, _HEIGHT = free_area(A4_LANDSCAPE)
 _PAPER_MM: Final = int(_WIDTH / MM) // 5 * 5
 _PULSE_MM: Final = 9  # room for the pulse of one millivolt before each trace
 _GAP_MM: Final = 4
+_STROKES: Final = "Strokes"
 _STRIP_S: Final = 10.0
 _LONGEST_STRIP_S: Final = (_PAPER_MM - _PULSE_MM) / MM_PER_SECOND
 _LABEL_MM: Final = 4.0
@@ -99,9 +101,8 @@ def draw(dataset: Dataset, writer: PdfWriter, texts: Texts, *, anonymize: bool) 
     With `anonymize`, what people wrote is left out: statements, marks, labels that are no standard leads.
     Raises `MissingAttribute`, `InvalidAttribute`, `CannotDecode` where not one group can be read.
     """
-    del writer
     with quiet():
-        return _Tracing(dataset, texts, anonymize).document()
+        return _Tracing(dataset, writer, texts, anonymize).document()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,9 @@ class _Facts:
 class _Tracing:
     """The sheets of one instance."""
 
-    def __init__(self, dataset: Dataset, texts: Texts, anonymize: bool) -> None:
+    def __init__(self, dataset: Dataset, writer: PdfWriter, texts: Texts, anonymize: bool) -> None:
         self._dataset = dataset
+        self._writer = writer
         self._texts = texts
         self._words = words_of(texts)
         self._anonymize = anonymize
@@ -211,7 +213,8 @@ class _Tracing:
         return (*((BOLD, line) for line in statements), *((REGULAR, line) for line in lines))
 
     def _sheet(self, facts: _Facts, summary: Sequence[tuple[Typeface, str]], rows: Sequence[_Row]) -> Sheet:
-        canvas, top = Canvas(), _BOTTOM + _HEIGHT
+        canvas, strokes, top = Canvas(), Canvas(), _BOTTOM + _HEIGHT
+        canvas.image(_STROKES, 0, 0, 1, 1)
         scale = BOLD.width(facts.scale, 9)
         canvas.text(_LEFT, top - 11, BOLD.clip(facts.title, 12, _WIDTH - scale - 12), BOLD, 12, ACCENT)
         canvas.text_right(_LEFT + _WIDTH, top - 11, facts.scale, BOLD, 9)
@@ -222,18 +225,19 @@ class _Tracing:
         spare = min(_MOST_SPARE_MM, (_paper_mm(len(summary)) - needed) // len(rows))
         height = math.ceil((needed + spare * len(rows)) / 5) * 5
         y = top - _head_height(len(summary))
-        draw_paper(canvas, _LEFT, y - height * MM, _PAPER_MM, height)
+        draw_paper(strokes, _LEFT, y - height * MM, _PAPER_MM, height)
         for row in rows:
             y -= (row.height_mm + spare) * MM
-            self._draw_row(canvas, row, y + spare // 2 * MM)
-        return Sheet(canvas, A4_LANDSCAPE)
+            self._draw_row(canvas, strokes, row, y + spare // 2 * MM)
+        return Sheet(canvas, A4_LANDSCAPE, [(_STROKES, add_form(self._writer, strokes, A4_LANDSCAPE))])
 
-    def _draw_row(self, canvas: Canvas, row: _Row, y: float) -> None:
+    def _draw_row(self, canvas: Canvas, strokes: Canvas, row: _Row, y: float) -> None:
+        """The traces go to `strokes`, which is written at once and forgotten; labels to `canvas`."""
         x, top = _LEFT, y + row.height_mm * MM
         for cell in row.cells:
             zero, traces = y + row.zero_mm * MM, Canvas()
             if cell.pulse:
-                draw_pulse(canvas, x + MM, zero)
+                draw_pulse(strokes, x + MM, zero)
             step = MM_PER_SECOND / cell.rate_hz
             draw_trace(
                 traces,
@@ -243,7 +247,7 @@ class _Tracing:
                 cell.heights,
             )
             cut = cell.down_mm > row.zero_mm or cell.up_mm > row.height_mm - row.zero_mm
-            canvas.draw(clipped(traces, x, y, cell.width_mm * MM + MM, top - y) if cut else traces)
+            strokes.draw(clipped(traces, x, y, cell.width_mm * MM + MM, top - y) if cut else traces)
             note = " · ".join(part for part in (cell.note, self._words.clipped if cut else "") if part)
             self._draw_label(canvas, x, top, cell, note)
             x += (cell.width_mm + _GAP_MM) * MM

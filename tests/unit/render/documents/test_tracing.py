@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from render.documents import drawer_of, tracing
 from render.documents.waveform import read_group
 from render.layout import free_area
 from render.pdf import PdfWriter
-from render.sheet import Document, Sheet
+from render.sheet import Document
 from render.texts import TEXTS
 from tests.factories import encode, make_dataset
 from tests.unit.render.documents.paper import put, text_of
@@ -78,27 +80,52 @@ def wave(seconds: float = 4, channels: int = 1) -> npt.NDArray[np.int16]:
     return np.repeat(one.astype(np.int16)[:, None], channels, axis=1)
 
 
-def drawn(dataset: Dataset, *, anonymize: bool = False) -> Document:
-    drawer = drawer_of(dataset.SOPClassUID)
-    document = drawer(dataset, PdfWriter(BytesIO()), TEXTS["en"], anonymize=anonymize)
+class Recorder(PdfWriter):
+    """Keeps the streams that were written, by their number."""
+
+    def __init__(self) -> None:
+        self.streams: dict[int, bytes] = {}
+        super().__init__(BytesIO())
+
+    def add_stream(self, dictionary: bytes, data: bytes) -> int:
+        number = super().add_stream(dictionary, data)
+        self.streams[number] = data
+        return number
+
+
+@dataclass
+class Drawn:
+    """A document, and the lines of each of its sheets on millimetre paper."""
+
+    document: Document
+    strokes: list[bytes]
+
+    @property
+    def texts(self) -> bytes:
+        return b"".join(sheet.canvas.content() for sheet in self.document.sheets)
+
+    def traces(self, sheet: int = 0) -> list[npt.NDArray[np.float64]]:
+        """The traces of a sheet, each as points (x, y) in PDF points, with their matrix applied."""
+        found = []
+        pattern = rb"([-\d.]+) 0 0 ([-\d.]+) ([-\d.]+) ([-\d.]+) cm [\d.e+-]+ w 1 J 1 j\n(.*?) S Q"
+        for match in re.finditer(pattern, self.strokes[sheet], re.DOTALL):
+            across, up, x, y = map(float, match.groups()[:4])
+            numbers = np.array([float(word) for word in match[5].split() if word not in (b"m", b"l")])
+            found.append(numbers.reshape(-1, 2) * (across, up) + (x, y))
+        return found
+
+
+def drawn(dataset: Dataset, *, anonymize: bool = False) -> Drawn:
+    recorder, drawer = Recorder(), drawer_of(dataset.SOPClassUID)
+    document = drawer(dataset, recorder, TEXTS["en"], anonymize=anonymize)
     assert document is not None
-    return document
-
-
-def traces(sheet: Sheet) -> list[npt.NDArray[np.float64]]:
-    """The traces of a sheet, each as points (x, y) in PDF points, with their matrix applied."""
-    found = []
-    pattern = rb"([-\d.]+) 0 0 ([-\d.]+) ([-\d.]+) ([-\d.]+) cm [\d.e+-]+ w 1 J 1 j\n(.*?) S Q"
-    for match in re.finditer(pattern, sheet.canvas.content(), re.DOTALL):
-        across, up, x, y = map(float, match.groups()[:4])
-        numbers = np.array([float(word) for word in match[5].split() if word not in (b"m", b"l")])
-        found.append(numbers.reshape(-1, 2) * (across, up) + (x, y))
-    return found
+    forms = [number for sheet in document.sheets for _, number in sheet.resources]
+    return Drawn(document, [zlib.decompress(recorder.streams[number]) for number in forms])
 
 
 def test_a_trace_is_true_to_scale_in_points() -> None:
     values = wave(4)
-    (trace,) = traces(drawn(waveform(group(values, [channel("Lead I")]))).sheets[0])
+    (trace,) = drawn(waveform(group(values, [channel("Lead I")]))).traces()
     millivolts = values[:, 0] * 2.5 / 1000
     expected_x = np.arange(len(values)) / RATE * 25 * MM
     assert len(trace) == len(values)
@@ -149,8 +176,9 @@ def test_samples_of_every_linear_kind_are_read(interpretation: str, bits: int, k
 def test_the_file_of_a_real_electrocardiograph_is_where_pydicom_computes_it() -> None:
     dataset = dcmread(str(get_testdata_file("waveform_ecg.dcm")))
     expected = dataset.waveform_array(0) / 1000  # µV
-    sheets = drawn(dataset).sheets
-    found = [trace for sheet in sheets for trace in traces(sheet)][:12]
+    paper = drawn(dataset)
+    found = [trace for sheet in range(len(paper.strokes)) for trace in paper.traces(sheet)][:12]
+    assert len(found) == 12
     for index, trace in enumerate(found):
         at = (trace[:, 0] - trace[0, 0]) / MM / 25 * 1000
         samples = np.rint(at).astype(int)
@@ -166,16 +194,15 @@ def test_padding_is_a_gap() -> None:
     values[100:150] = -32768
     item = group(values, [channel("Lead I")])
     item.add_new("WaveformPaddingValue", "OW", b"\x00\x80")
-    (sheet,) = drawn(waveform(item)).sheets
-    content = sheet.canvas.content()
-    (trace,) = traces(sheet)
+    paper = drawn(waveform(item))
+    (trace,) = paper.traces()
     assert len(trace) == len(values) - 50
-    assert re.search(rb"l\n-?\d+ -?\d+ m ", content)
+    assert re.search(rb"l\n-?\d+ -?\d+ m ", paper.strokes[0])
 
 
 def test_a_pulse_of_one_millivolt_stands_before_a_voltage() -> None:
-    (sheet,) = drawn(waveform(group(wave(), [channel("Lead I")]))).sheets
-    pulse = re.search(rb"RG [\d.]+ w ([-\d.]+) ([-\d.]+) m (.*?) S Q", sheet.canvas.content())
+    paper = drawn(waveform(group(wave(), [channel("Lead I")])))
+    pulse = re.search(rb"RG [\d.]+ w ([-\d.]+) ([-\d.]+) m (.*?) S Q", paper.strokes[0])
     assert pulse
     numbers = [float(word) for word in pulse[0].split()[3:-2] if word not in (b"m", b"l")]
     heights = numbers[1::2]
@@ -220,8 +247,8 @@ def test_anonymous_tracings_have_nothing_that_people_wrote() -> None:
     item = group(wave(4, 2), [channel("CANARY", ChannelLabel="CANARY"), channel("Lead II")])
     item.MultiplexGroupLabel = "CANARY"
     dataset = waveform(item, WaveformAnnotationSequence=[statement, mark, measure])
-    document = drawn(dataset, anonymize=True)
-    written = b"".join(sheet.canvas.content() for sheet in document.sheets)
+    paper = drawn(dataset, anonymize=True)
+    document, written = paper.document, paper.texts
     assert b"CANARY" not in written
     assert b"2026" not in written
     assert b"(II)" in written
@@ -233,40 +260,39 @@ def test_anonymous_tracings_have_nothing_that_people_wrote() -> None:
 def test_long_recordings_are_cut_in_strips_and_the_rest_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "MOST_SHEETS", 2)
     item = group(wave(300), [channel("Lead I")])
-    document = drawn(waveform(item, uid=AmbulatoryECGWaveformStorage))
-    assert len(document.sheets) == 2
-    rows = sum(len(traces(sheet)) for sheet in document.sheets)
-    assert document.left_out == f"The first {rows * 10} s of 300 s are shown."
+    paper = drawn(waveform(item, uid=AmbulatoryECGWaveformStorage))
+    assert len(paper.strokes) == 2
+    rows = sum(len(paper.traces(sheet)) for sheet in range(2))
+    assert paper.document.left_out == f"The first {rows * 10} s of 300 s are shown."
 
 
 def test_other_units_have_a_scale_of_their_own() -> None:
     pressure = channel("Arterial pressure", "mm[Hg]", 0.5)
-    (sheet,) = drawn(waveform(group(wave(), [pressure]), uid=HemodynamicWaveformStorage)).sheets
-    assert b"10 mm = 200 mmHg" in sheet.canvas.content()
-    (trace,) = traces(sheet)
+    paper = drawn(waveform(group(wave(), [pressure]), uid=HemodynamicWaveformStorage))
+    assert b"10 mm = 200 mmHg" in paper.texts
+    (trace,) = paper.traces()
     span = np.ptp(wave()[:, 0] * 0.5) / 200 * 10 * MM
     assert np.ptp(trace[:, 1]) == pytest.approx(span, abs=0.05)
 
 
 def test_a_channel_without_sensitivity_is_called_not_calibrated() -> None:
-    (sheet,) = drawn(waveform(group(wave(), [channel("Lead I", sensitivity=None)]))).sheets
-    assert b"not calibrated" in sheet.canvas.content()
+    paper = drawn(waveform(group(wave(), [channel("Lead I", sensitivity=None)])))
+    assert b"not calibrated" in paper.texts
 
 
 def test_traces_stay_within_the_free_area_whatever_their_height() -> None:
     values = wave(10, 3)
     values[:, 1] *= 60
     values[:, 2] += 20_000
-    document = drawn(waveform(group(values, [channel(f"Lead {name}") for name in ("I", "II", "III")])))
-    for sheet in document.sheets:
+    paper = drawn(waveform(group(values, [channel(f"Lead {name}") for name in ("I", "II", "III")])))
+    for sheet, lines in zip(paper.document.sheets, paper.strokes, strict=True):
         left, bottom, width, height = free_area(sheet.size)
-        for match in re.finditer(rb"q ([\d.]+) ([\d.]+) ([\d.]+) ([\d.]+) re W n", sheet.canvas.content()):
+        for match in re.finditer(rb"q ([\d.]+) ([\d.]+) ([\d.]+) ([\d.]+) re W n", lines):
             x, y, wide, high = map(float, match.groups())
             assert left <= x <= x + wide <= left + width + 1
             assert bottom - 1 <= y <= y + high <= bottom + height
-    written = b"".join(sheet.canvas.content() for sheet in document.sheets)
-    assert b"beyond the paper" in written
-    assert b"centred on 50" in written
+    assert b"beyond the paper" in paper.texts
+    assert b"centred on 50" in paper.texts
 
 
 def _broken(**attributes: Any) -> Dataset:
