@@ -45,7 +45,8 @@ class Progress:
 class RenderReport:
     """Counts of a finished PDF. `frames` were found, `shown` of them have their image on a page.
 
-    `left_out` is how many instances and frames the caller did not want: that makes no PDF partial.
+    `documents` is how many instances that are not images have pages. `left_out` is how many instances and
+    frames the caller did not want: that makes no PDF partial.
     """
 
     pages: int
@@ -56,6 +57,7 @@ class RenderReport:
     bytes: int
     seconds: Seconds
     left_out: int = 0
+    documents: int = 0
 
     @property
     def partial(self) -> bool:
