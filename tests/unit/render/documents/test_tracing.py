@@ -20,6 +20,7 @@ from pydicom.uid import (
     AmbulatoryECGWaveformStorage,
     GeneralECGWaveformStorage,
     HemodynamicWaveformStorage,
+    RoutineScalpElectroencephalogramWaveformStorage,
 )
 
 from ponte.errors import CannotDecode, InvalidAttribute, MissingAttribute, PonteError
@@ -273,6 +274,25 @@ def test_other_units_have_a_scale_of_their_own() -> None:
     (trace,) = paper.traces()
     span = np.ptp(wave()[:, 0] * 0.5) / 200 * 10 * MM
     assert np.ptp(trace[:, 1]) == pytest.approx(span, abs=0.05)
+
+
+def test_channels_of_one_moment_stay_together_on_a_sheet() -> None:
+    """Three pressures for 30 s: two strips on the first sheet, the third on the next."""
+    pressures = [channel(name, "mm[Hg]", 0.1) for name in ("Aorta", "Atrium", "Ventricle")]
+    paper = drawn(waveform(group(wave(30, 3), pressures), uid=HemodynamicWaveformStorage))
+    assert [len(paper.traces(sheet)) for sheet in range(len(paper.strokes))] == [6, 3]
+
+
+def test_voltages_of_the_brain_have_one_scale_of_their_own() -> None:
+    values = wave(4, 2)
+    values[:, 1] //= 10
+    described = [channel("EEG Fp1", sensitivity=0.1), channel("EEG Fp2", sensitivity=0.1)]
+    paper = drawn(waveform(group(values, described), uid=RoutineScalpElectroencephalogramWaveformStorage))
+    assert paper.texts.count(b"10 mm = 0.05 mV") == 2
+    first, second = paper.traces()
+    span = np.ptp(values * 0.1 / 1000, axis=0) / 0.05 * 10 * MM
+    assert np.ptp(first[:, 1]) == pytest.approx(span[0], abs=0.05)
+    assert np.ptp(second[:, 1]) == pytest.approx(span[1], abs=0.05)
 
 
 def test_a_channel_without_sensitivity_is_called_not_calibrated() -> None:
