@@ -258,18 +258,11 @@ class _Tracing:
             zero, traces = y + row.zero_mm * MM, Canvas()
             if cell.pulse:
                 draw_pulse(strokes, x + MM, zero)
-            step = MM_PER_SECOND / cell.rate_hz
-            draw_trace(
-                traces,
-                x + _PULSE_MM * MM + cell.channel.skew_s * MM_PER_SECOND * MM,
-                zero,
-                step,
-                cell.heights,
-            )
+            begin = x + (_PULSE_MM + cell.channel.skew_s * MM_PER_SECOND) * MM
+            draw_trace(traces, begin, zero, MM_PER_SECOND / cell.rate_hz, cell.heights)
             cut = cell.down_mm > row.zero_mm or cell.up_mm > row.height_mm - row.zero_mm
-            strokes.draw(
-                clipped(traces, x, y, cell.width_mm * MM + MM, top - _LABEL_MM * MM - y) if cut else traces
-            )
+            width, height = (cell.width_mm + 1) * MM, top - _LABEL_MM * MM - y
+            strokes.draw(clipped(traces, x, y, width, height) if cut else traces)
             note = " · ".join(part for part in (cell.note, self._words.clipped if cut else "") if part)
             self._draw_label(canvas, x, top, cell, note)
             x += (cell.width_mm + _GAP_MM) * MM
