@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from ponte import attributes
-from ponte.errors import MissingAttribute
+from ponte.errors import MissingAttribute, PonteError
 from ponte.quiet import quiet
 from render.documents.annotations import Annotations, read_annotations, without_people
 from render.documents.codes import class_name
@@ -34,7 +34,7 @@ from render.documents.millimetres import (
     draw_pulse,
     draw_trace,
 )
-from render.documents.waveform import Channel, Group, read_group
+from render.documents.waveform import Channel, Group, rate_of, read_group
 from render.documents.words import Words, words_of
 from render.layout import free_area
 from render.pages import ACCENT, GRAY
@@ -44,6 +44,7 @@ from render.texts import Texts
 from render.typeface import BOLD, REGULAR, Typeface
 
 MOST_SHEETS: Final = 24
+MOST_ANNOTATION_SHEETS: Final = 20
 MOST_GROUPS: Final = 16
 
 _LEFT, _BOTTOM, _WIDTH, _HEIGHT = free_area(A4_LANDSCAPE)
@@ -60,6 +61,7 @@ _MOST_MM: Final = 45  # up or down from the zero of a trace
 _CENTRED_MM: Final = 30.0  # a trace that goes further than that is centred on its median
 _SCALED_MM: Final = 30.0  # what a trace with a scale of its own may take
 _FAR_FROM_ZERO: Final = 0.2  # a trace whose own span is less of that with zero is drawn without its zero
+_LEAST_SPAN: Final = 1e-30
 _OTHER_VOLTAGES: Final = frozenset(
     {
         ElectromyogramWaveformStorage,
@@ -150,17 +152,25 @@ class _Tracing:
         items = attributes.items(self._dataset, "WaveformSequence")
         if not items:
             raise MissingAttribute(f"{attributes.describe('WaveformSequence')} is absent")
-        groups = [read_group(self._dataset, item) for item in items[:MOST_GROUPS]]
-        if len(items) > MOST_GROUPS:
-            self._left_out.append(self._words.groups_left_out.format(len(items) - MOST_GROUPS))
-        annotations = self._annotations(groups)
-        for number, group in enumerate(groups, 1):
-            self._draw_group(group, number, annotations if number == 1 else None)
+        annotations = self._annotations(items)
+        failures = list[PonteError]()
+        for number, item in enumerate(items[:MOST_GROUPS], 1):
+            try:
+                group = read_group(self._dataset, item)
+            except PonteError as error:
+                failures.append(error)
+                continue
+            self._draw_group(group, number, None if self._sheets else annotations)
+        if not self._sheets:
+            raise failures[0]
+        lost = len(failures) + max(0, len(items) - MOST_GROUPS)
+        if lost:
+            self._left_out.append(self._words.groups_left_out.format(lost))
         self._draw_annotations(annotations)
         return Document(self._name, self._sheets, " ".join(self._left_out))
 
-    def _annotations(self, groups: Sequence[Group]) -> Annotations:
-        rates = {number: group.rate_hz for number, group in enumerate(groups, 1)}
+    def _annotations(self, items: Sequence[Dataset]) -> Annotations:
+        rates = dict(enumerate(map(rate_of, items), 1))
         annotations = read_annotations(self._dataset, rates, self._texts, self._words)
         if not self._anonymize:
             return annotations
@@ -227,10 +237,8 @@ class _Tracing:
         """The statements and measures that head the first sheet, in lines of its width."""
         if annotations is None:
             return ()
-        statements = BOLD.wrap(" · ".join(annotations.statements), 9, _WIDTH, _MOST_STATEMENT_LINES)
-        measures = " · ".join(f"{name} {value}" for name, value in annotations.measures)
-        lines = REGULAR.wrap(measures, 9, _WIDTH, _MOST_MEASURE_LINES)
-        return (*((BOLD, line) for line in statements), *((REGULAR, line) for line in lines))
+        statements, measures = _head_lines(annotations)
+        return (*statements[:_MOST_STATEMENT_LINES], *measures[:_MOST_MEASURE_LINES])
 
     def _sheet(self, facts: _Facts, summary: Sequence[tuple[Typeface, str]], rows: Sequence[_Row]) -> Sheet:
         canvas, strokes, top = Canvas(), Canvas(), _BOTTOM + _HEIGHT
@@ -279,12 +287,11 @@ class _Tracing:
 
     def _draw_annotations(self, annotations: Annotations) -> None:
         """All that is said, as text, where the summary has not had it all."""
-        said = len(self._summary(annotations))
-        if not annotations.marks and said < _MOST_STATEMENT_LINES + _MOST_MEASURE_LINES:
+        if not annotations.marks and _fit_the_head(annotations):
             return
         words = self._words
         title = f"{self._name} · {words.annotations}"
-        flow = Flow(words.continued.format(title), max(1, MOST_SHEETS - len(self._sheets)))
+        flow = Flow(words.continued.format(title), MOST_ANNOTATION_SHEETS)
         flow.paragraph(title, 0, BOLD, 12, ACCENT)
         flow.space(4)
         for statement in annotations.statements:
@@ -294,8 +301,21 @@ class _Tracing:
         for name, moments in annotations.marks.items():
             flow.labelled(f"{name} ({len(moments)})", "; ".join(moments), 0, 9)
         self._sheets.extend(flow.sheets())
-        if annotations.left:
-            self._left_out.append(words.cut.format(annotations.left))
+        if annotations.left or flow.full:
+            self._left_out.append(words.annotations_cut)
+
+
+def _head_lines(annotations: Annotations) -> tuple[list[tuple[Typeface, str]], list[tuple[Typeface, str]]]:
+    """Statements and measures in lines; of each one line more than the head has, where there is more."""
+    statements = BOLD.wrap(" · ".join(annotations.statements), 9, _WIDTH, _MOST_STATEMENT_LINES + 1)
+    said = " · ".join(f"{name} {value}" for name, value in annotations.measures)
+    measures = REGULAR.wrap(said, 9, _WIDTH, _MOST_MEASURE_LINES + 1)
+    return [(BOLD, line) for line in statements], [(REGULAR, line) for line in measures]
+
+
+def _fit_the_head(annotations: Annotations) -> bool:
+    statements, measures = _head_lines(annotations)
+    return len(statements) <= _MOST_STATEMENT_LINES and len(measures) <= _MOST_MEASURE_LINES
 
 
 def _head_height(summary_lines: int) -> float:
@@ -369,7 +389,7 @@ def _fitting(channel: Channel) -> float:
     lowest, highest = float(there.min()), float(there.max())
     with_zero = max(highest, 0.0) - min(lowest, 0.0)
     span = with_zero if highest - lowest > with_zero * _FAR_FROM_ZERO else highest - lowest
-    if not 0 < span < math.inf:
+    if not _LEAST_SPAN < span < math.inf:
         return 1.0
     power = 10.0 ** math.floor(math.log10(_SCALED_MM / span))
     return power * max(step for step in _STEPS if step * power * span <= _SCALED_MM)
