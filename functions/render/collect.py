@@ -227,7 +227,7 @@ class Collector:
         self._collected.instances += 1
         began = perf_counter()
         try:
-            dataset = open_instance(fetched.data)
+            dataset = open_instance(fetched.read())
             series, instance = self._file(dataset)
         except BadAnswer:
             raise

@@ -67,16 +67,21 @@ def is_cut(data: bytes) -> bool:
     return data.rfind(_END_OF_IMAGE) <= data.rfind(_SCAN)
 
 
-def read_rle_offsets(data: bytes) -> tuple[int, ...] | None:
+def read_rle_offsets(data: bytes, length: int | None = None) -> tuple[int, ...] | None:
     """Where the segments of a frame start, 15 at most; None where they cannot be there. PS3.5 G.5.
 
-    The first stands behind the header, each behind the one before, the last before the end.
+    The first stands behind the header, each behind the one before, the last before the end: that of `data`,
+    or `length` where `data` is only the start of the frame.
     """
     if len(data) < _RLE_HEADER.size:
         return None
     count, *offsets = _RLE_HEADER.unpack_from(data)
     used = tuple(offsets[:count])
-    if not 1 <= count <= len(offsets) or used[0] != _RLE_HEADER.size or used[-1] >= len(data):
+    if (
+        not 1 <= count <= len(offsets)
+        or used[0] != _RLE_HEADER.size
+        or used[-1] >= (len(data) if length is None else length)
+    ):
         return None
     return used if all(a < b for a, b in pairwise(used)) else None
 
