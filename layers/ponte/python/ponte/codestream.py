@@ -56,8 +56,13 @@ def read_codestream(data: bytes) -> Codestream | None:
 
 
 def is_cut(data: bytes) -> bool:
-    """True for a JPEG or JPEG-LS without its end: decoders fill in gray, and say nothing (T.81 B.2.1)."""
-    if data[:2] != b"\xff\xd8" or _END_OF_IMAGE in data[-_TAIL:]:
+    """True for a JPEG or JPEG-LS without its end: decoders fill in gray, and say nothing (T.81 B.2.1).
+
+    Likewise for HTJ2K that lacks bytes anywhere.
+    """
+    if data[:2] != b"\xff\xd8":
+        return jpeg2000.is_cut(data)
+    if _END_OF_IMAGE in data[-_TAIL:]:
         return False
     return data.rfind(_END_OF_IMAGE) <= data.rfind(_SCAN)
 

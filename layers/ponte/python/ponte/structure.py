@@ -30,6 +30,7 @@ TRANSFER_SYNTAX_UID = 0x00020010
 
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF
+_DELIMITER = 8  # bytes of one
 LONG_VRS = frozenset(
     {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 )
@@ -118,15 +119,25 @@ def walk(data: Bytes, offset: int, encoding: Encoding) -> Iterator[Element]:
         offset = element.start + element.length
 
 
+def sequence_items(value: Bytes, encoding: Encoding) -> list[tuple[int, int]]:
+    """Start and end of each item of a sequence, given the sequence's value. Raises `NotDicom`."""
+    return list(_Walker(value, encoding, of_frames=True).items())
+
+
 def is_bulk(tag: int, vr: bytes) -> bool:
     """True for what is no header: pixels, waveforms, documents."""
     return vr in _BULK_VRS or tag >> 16 == _BULK_GROUP or tag == _ENCAPSULATED_DOCUMENT
 
 
 class _Walker:
-    def __init__(self, data: Bytes, encoding: Encoding) -> None:
+    def __init__(self, data: Bytes, encoding: Encoding, *, of_frames: bool = False) -> None:
         self._data = data
         self._end = len(data)
+        self._encoding = encoding
+        self._of_frames = of_frames
+        self._frames: _Walker | None = None
+        self._most_elements = MAX_FRAME_ELEMENTS if of_frames else MAX_ELEMENTS
+        self._most_items = MAX_FRAME_ITEMS if of_frames else MAX_ITEMS
         self._implicit = encoding.implicit
         self._head = struct.Struct(encoding.order + "HH2sH").unpack_from
         self._long = struct.Struct(encoding.order + "L").unpack_from
@@ -137,10 +148,12 @@ class _Walker:
         """The element at `offset`, with all that is below it walked."""
         tag, vr, start, length = self._header(offset)
         self._elements += 1
-        if self._elements > MAX_ELEMENTS:
-            raise too_many("elements", MAX_ELEMENTS)
+        if self._elements > self._most_elements:
+            raise too_many("elements", self._most_elements)
         if tag >> 16 == 0xFFFE:
             raise NotDicom("A delimiter stands where an element is expected", code="BAD_LENGTH")
+        if tag == FRAME_GROUPS and depth == 0 and not self._of_frames:
+            return self._frame_groups(offset)
         if length != UNDEFINED:
             if start + length > self._end:
                 raise cut(tag)
@@ -154,6 +167,25 @@ class _Walker:
         else:
             end = self.sequence(tag, start, depth + 1)
         return Element(tag, vr, start, end - start, delimited=True)
+
+    def _frame_groups(self, offset: int) -> Element:
+        """The functional groups of the frames, which have limits of their own, however often they come."""
+        if self._frames is None:
+            self._frames = _Walker(self._data, self._encoding, of_frames=True)
+        return self._frames.element(offset, 0)
+
+    def items(self) -> Iterator[tuple[int, int]]:
+        """Start and end of each item from the beginning on, to the end or a delimiter."""
+        offset = 0
+        while offset < self._end:
+            item, _, start, length = self._header(offset)
+            if item == SEQUENCE_END:
+                return
+            if item != ITEM:
+                raise not_items(FRAME_GROUPS)
+            self._count_item()
+            offset = self._item(start, 1) if length == UNDEFINED else start + length
+            yield start, offset - (_DELIMITER if length == UNDEFINED else 0)
 
     def _header(self, offset: int) -> tuple[int, bytes, int, int]:
         """Tag, VR, start of the value and its length."""
@@ -171,8 +203,8 @@ class _Walker:
 
     def _count_item(self) -> None:
         self._items += 1
-        if self._items > MAX_ITEMS:
-            raise too_many("items", MAX_ITEMS)
+        if self._items > self._most_items:
+            raise too_many("items", self._most_items)
 
     def _fragments(self, tag: int, offset: int) -> int:
         """Walk the fragments of encapsulated pixel data (PS3.5 A.4); answers where they end."""
