@@ -1,4 +1,4 @@
-"""`python -m bench [render] [whole_job] [assembly] [memory] [load] [--rounds N] [--shape NAME] [--json]`."""
+"""`python -m bench [NAME ...] [--rounds N] [--shape NAME] [--json]`: the names are the keys of `BENCHES`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import argparse
 import json
 import sys
 
-from bench import assembly, load, memory, render, whole_job
+from bench import assembly, fetch, imports, load, memory, render, whole_job
 from bench.shapes import SHAPES
 
-BENCHES = {"render": render, "whole_job": whole_job, "assembly": assembly, "memory": memory, "load": load}
+BENCHES = {
+    "render": render,
+    "whole_job": whole_job,
+    "assembly": assembly,
+    "memory": memory,
+    "fetch": fetch,
+    "imports": imports,
+    "load": load,
+}
 
 
 def main() -> None:

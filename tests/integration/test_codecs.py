@@ -11,10 +11,11 @@ from pydicom import uid
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 
+from ponte.description import KEYWORDS, PixelDescription
 from ponte.errors import PonteError
 from ponte.frames import FrameIndex
 from ponte.instance import open_instance
-from ponte.pixels import KEYWORDS, PixelDescription, PixelReader, Values
+from ponte.pixels import PixelReader, Values
 from tests.corpus import CORPUS, rows
 from tests.unit.ponte.samples import BUNDLED
 

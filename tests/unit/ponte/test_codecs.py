@@ -12,8 +12,9 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, HTJ2KLossless, RLELossless
 
+from ponte.description import PixelDescription
 from ponte.errors import CannotDecode
-from ponte.pixels import PixelDescription, PixelReader, Values
+from ponte.pixels import PixelReader, Values
 from tests.unit.ponte.samples import opened
 
 HIGH, LOW = bytes(range(100)), bytes(range(100, 200))

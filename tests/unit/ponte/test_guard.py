@@ -17,6 +17,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
 from ponte import guard, limits
+from ponte.description import PixelDescription
 from ponte.errors import CannotDecode, LimitExceeded, PonteError
 from ponte.image import Image
 from ponte.instance import open_instance
@@ -25,19 +26,20 @@ from tests.unit.ponte.samples import bundled
 
 SIDE = 1500
 GRAY = np.tile(np.arange(SIDE) % 200, (SIDE, 1)).astype(np.uint8)
-OPTIONS: dict[str, Any] = {
-    "rows": SIDE,
-    "columns": SIDE,
-    "number_of_frames": 1,
-    "samples_per_pixel": 1,
-    "photometric_interpretation": "MONOCHROME2",
-    "planar_configuration": 0,
-    "bits_allocated": 8,
-    "bits_stored": 8,
-    "pixel_representation": 0,
-    "pixel_keyword": "PixelData",
-    "pixel_vr": "OB",
-}
+DESCRIPTION = PixelDescription(
+    keyword="PixelData",
+    transfer_syntax_uid=JPEG_XL_LOSSLESS,
+    rows=SIDE,
+    columns=SIDE,
+    frames=1,
+    samples=1,
+    photometric="MONOCHROME2",
+    planar=0,
+    bits_allocated=8,
+    bits_stored=8,
+    high_bit=7,
+    signed=False,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +49,7 @@ def _no_process_is_left() -> Iterator[None]:
 
 
 def frame() -> bytes:
-    return encapsulate([bytes(imagecodecs.jpegxl_encode(GRAY, lossless=True, effort=1))], has_bot=False)
+    return bytes(imagecodecs.jpegxl_encode(GRAY, lossless=True, effort=1))
 
 
 def process() -> subprocess.Popen[bytes]:
@@ -58,27 +60,27 @@ def process() -> subprocess.Popen[bytes]:
 
 def code_of(source: bytes) -> str:
     with pytest.raises(PonteError) as caught:
-        guard.decode(JPEG_XL_LOSSLESS, source, OPTIONS)
+        guard.decode(source, DESCRIPTION)
     return caught.value.code
 
 
 def test_the_values_are_those_of_the_decoder() -> None:
-    values, photometric = guard.decode(JPEG_XL_LOSSLESS, frame(), OPTIONS)
+    values, photometric = guard.decode(frame(), DESCRIPTION)
     assert np.array_equal(values, GRAY)
     assert photometric == "MONOCHROME2"
 
 
 def test_one_process_serves_frame_after_frame_and_thread_after_thread() -> None:
-    guard.decode(JPEG_XL_LOSSLESS, frame(), OPTIONS)
+    guard.decode(frame(), DESCRIPTION)
     first, source = process().pid, frame()
     with ThreadPoolExecutor(4) as executor:
-        found = list(executor.map(lambda _: guard.decode(JPEG_XL_LOSSLESS, source, OPTIONS)[0], range(6)))
+        found = list(executor.map(lambda _: guard.decode(source, DESCRIPTION)[0], range(6)))
     assert all(np.array_equal(values, GRAY) for values in found)
     assert process().pid == first
 
 
 def test_what_takes_too_long_is_killed_and_the_next_frame_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    guard.decode(JPEG_XL_LOSSLESS, frame(), OPTIONS)
+    guard.decode(frame(), DESCRIPTION)
     late = process()
     monkeypatch.setattr(guard, "BASE_SECONDS", 0.0)
     monkeypatch.setattr(guard, "SAMPLES_A_SECOND", 1e12)
@@ -87,18 +89,18 @@ def test_what_takes_too_long_is_killed_and_the_next_frame_is_decoded(monkeypatch
     assert perf_counter() - began < 20
     assert late.poll() is not None
     monkeypatch.undo()
-    assert np.array_equal(guard.decode(JPEG_XL_LOSSLESS, frame(), OPTIONS)[0], GRAY)
+    assert np.array_equal(guard.decode(frame(), DESCRIPTION)[0], GRAY)
 
 
 def test_what_takes_too_much_memory_is_refused_and_the_next_frame_is_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    guard.decode(JPEG_XL_LOSSLESS, frame(), OPTIONS)
+    guard.decode(frame(), DESCRIPTION)
     monkeypatch.setattr(guard, "BASE_BYTES", 1 << 20)
     monkeypatch.setattr(guard, "BYTES_A_SAMPLE", 0)
     assert code_of(frame()) in {"MEMORY", "CANNOT_DECODE"}  # not every decoder says what it lacked
     monkeypatch.undo()
-    assert np.array_equal(guard.decode(JPEG_XL_LOSSLESS, frame(), OPTIONS)[0], GRAY)
+    assert np.array_equal(guard.decode(frame(), DESCRIPTION)[0], GRAY)
 
 
 def test_what_the_decoder_refuses_is_refused() -> None:
@@ -110,7 +112,7 @@ def test_a_process_that_ended_while_it_waited_is_replaced() -> None:
         [sys.executable, "-c", "pass"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     guard._WORKERS._process.wait(10)
-    assert np.array_equal(guard.decode(JPEG_XL_LOSSLESS, frame(), OPTIONS)[0], GRAY)
+    assert np.array_equal(guard.decode(frame(), DESCRIPTION)[0], GRAY)
 
 
 def test_a_process_that_answers_nonsense_is_ended() -> None:
@@ -131,7 +133,7 @@ def test_a_process_that_answers_nonsense_is_ended() -> None:
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 def test_no_secret_goes_with_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "CANARY-SECRET")
-    guard.decode(JPEG_XL_LOSSLESS, frame(), OPTIONS)
+    guard.decode(frame(), DESCRIPTION)
     assert b"CANARY" not in Path(f"/proc/{process().pid}/environ").read_bytes()
 
 
@@ -149,8 +151,8 @@ def test_after_a_frame_beyond_the_limits_no_other_of_the_instance_is_tried(
 ) -> None:
     tried: list[str] = []
 
-    def decode(syntax: str, *_: Any) -> Any:
-        tried.append(syntax)
+    def decode(data: bytes, d: PixelDescription, _: int) -> Any:
+        tried.append(d.transfer_syntax_uid)
         raise LimitExceeded("too long", code="TIME")
 
     monkeypatch.setattr(limits, "ORDINARY_SAMPLES", 1)

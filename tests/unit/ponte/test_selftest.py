@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from pydicom import uid
 
 from ponte import codecs, selftest, syntaxes
+from ponte.description import PixelDescription
+from ponte.native import Frame
 from ponte.selftest import check_decoders
-
-
-@pytest.fixture(autouse=True)
-def _fresh() -> None:
-    codecs.decoder_of.cache_clear()
 
 
 def result_of(syntax: str) -> selftest.DecoderResult:
@@ -34,7 +33,7 @@ def test_every_syntax_that_can_be_shown_is_checked() -> None:
 
 def test_a_decoder_that_answers_black_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(
-        codecs.DECODERS, uid.JPEGLosslessSV1, lambda data, runner: np.zeros((48, 64), np.uint16)
+        codecs.DECODERS, uid.JPEGLosslessSV1, lambda data, d, _: Frame(np.zeros((48, 64), np.uint16), "")
     )
     result = result_of(uid.JPEGLosslessSV1)
     assert result.status == "wrong"
@@ -42,7 +41,7 @@ def test_a_decoder_that_answers_black_is_wrong(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_decoder_that_fails_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(data: bytes, runner: object) -> np.ndarray[tuple[int, int]]:
+    def fail(data: bytes, d: PixelDescription, halvings: int) -> Frame:
         raise RuntimeError("no")
 
     monkeypatch.setitem(codecs.DECODERS, uid.JPEGLSLossless, fail)
@@ -56,6 +55,6 @@ def test_a_decoder_that_is_not_installed_is_missing(monkeypatch: pytest.MonkeyPa
 
 
 def test_without_imagecodecs_its_syntaxes_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codecs, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
     assert result_of(uid.JPEGLosslessSV1).status == "missing"
     assert result_of(syntaxes.DEFLATED_FRAMES).status == "ok"

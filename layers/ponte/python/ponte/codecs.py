@@ -1,9 +1,9 @@
 """Which decoder reads which transfer syntax: one line in `DECODERS` each.
 
-pydicom's plugins have no decoder under a permissive licence for some, and slow ones for others, so the plugin
-is ours, over imagecodecs, which is imported when a frame needs it and lets other threads run meanwhile. Each
-was chosen by measuring, and is proved equal to another decoder on real files
-(tests/integration/test_codecs.py).
+pydicom's plugins have no decoder under a permissive licence for some, and slow ones for others; its runner
+copies every frame twice. So these are called as they are, most of them from imagecodecs, which is imported
+when a frame needs it and lets other threads run meanwhile. Each was chosen by measuring, and is proved equal
+to another decoder on real files (tests/integration/test_codecs.py).
 """
 
 from __future__ import annotations
@@ -11,20 +11,19 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from functools import cache
-from importlib.util import find_spec
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from pydicom import uid
-from pydicom.pixels.decoders.base import Decoder, DecodeRunner, get_decoder
 
 from ponte import syntaxes
+from ponte.codestream import read_codestream
 from ponte.colourspace import JpegColour, jpeg_colour
-from ponte.errors import UnsupportedTransferSyntax
-
-OURS: Final = "ponte"
+from ponte.description import PixelDescription
+from ponte.errors import CannotDecode, LimitExceeded, UnsupportedTransferSyntax
+from ponte.native import Frame, arranged, native_frame
+from ponte.quiet import BROKEN_INPUT
 
 _RLE_HEADER: Final = struct.Struct("<16L")
 _RLE_PADDING: Final = 128  # bytes that a writer may have put after a segment, at most
@@ -35,15 +34,55 @@ _COD: Final = 0xFF52
 Samples = npt.NDArray[Any]
 
 
-def _jpeg_lossy(data: bytes, runner: DecodeRunner) -> Samples:
+def decode(data: bytes, d: PixelDescription, halvings: int = 0) -> Frame:
+    """The only frame in `data`: values of (rows, columns) or (rows, columns, 3), as they are stored.
+
+    Each of `halvings` makes rows and columns half as many, rounded up; syntaxes of `HALVING` alone can, and a
+    code stream at most `most_halvings` times. Bits above High Bit are whatever they are in the file, and
+    signed values may come as bit patterns. What a code stream transforms on its own comes back as RGB.
+    Raises `CannotDecode`, `LimitExceeded` (MEMORY), `UnsupportedTransferSyntax`.
+    """
+    decoder = decoder_of(d.transfer_syntax_uid)
+    try:
+        frame = decoder(data, d, halvings)
+    except ImportError as error:
+        name = f"{syntaxes.name(d.transfer_syntax_uid)} ({d.transfer_syntax_uid})"
+        raise UnsupportedTransferSyntax(f"The decoder for {name} is not installed") from error
+    except MemoryError as error:
+        raise LimitExceeded("The frame does not fit in memory") from error
+    except BROKEN_INPUT as error:
+        raise CannotDecode("The decoder refused the frame") from error
+    expected = tuple(-(-side >> halvings) for side in (d.rows, d.columns))
+    if frame.values.shape != (expected if d.samples == 1 else (*expected, d.samples)):
+        raise CannotDecode("The decoder answered a picture of another size", code="PIXEL_HEADER_MISMATCH")
+    return frame
+
+
+def decoder_of(syntax: uid.UID) -> Decoder:
+    """Raises `UnsupportedTransferSyntax`."""
+    if syntax not in DECODERS:
+        raise UnsupportedTransferSyntax(f"No decoder for {syntaxes.name(syntax)} ({syntax})")
+    return DECODERS[syntax]
+
+
+def most_halvings(data: bytes, d: PixelDescription) -> int:
+    """How often this frame can be decoded at half its size.
+
+    Not at all where samples may be wider than Bits Stored: the smaller picture has values of its own, which
+    must not lose their upper bits.
+    """
+    header = read_codestream(data) if d.transfer_syntax_uid in HALVING else None
+    return 0 if header is None or header.precision > d.bits_stored else header.levels
+
+
+def _jpeg_lossy(data: bytes, d: PixelDescription, _: int) -> Frame:
     """Baseline, extended and progressive; colour comes back as RGB (PS3.5 8.2.1)."""
     from imagecodecs import jpeg8_decode
 
-    if runner.samples_per_pixel == 1:
-        return jpeg8_decode(data)
-    coded = coded_colour(data, str(runner.photometric_interpretation))
-    runner.set_option("photometric_interpretation", "RGB")
-    return jpeg8_decode(data, colorspace=coded, outcolorspace="RGB")
+    if d.samples == 1:
+        return Frame(jpeg8_decode(data), d.photometric)
+    coded = coded_colour(data, d.photometric)
+    return Frame(jpeg8_decode(data, colorspace=coded, outcolorspace="RGB"), "RGB")
 
 
 def coded_colour(data: bytes, photometric: str) -> JpegColour:
@@ -51,31 +90,29 @@ def coded_colour(data: bytes, photometric: str) -> JpegColour:
     return jpeg_colour(data) or ("RGB" if photometric == "RGB" else "YCBCR")
 
 
-def _jpeg_lossless(data: bytes, runner: DecodeRunner) -> Samples:
+def _jpeg_lossless(data: bytes, d: PixelDescription, _: int) -> Frame:
     """Processes 14 and 14 SV1: the samples as they are, in whatever colour space."""
     from imagecodecs import jpeg8_decode
 
-    if runner.samples_per_pixel == 1:
-        return jpeg8_decode(data)
-    return jpeg8_decode(data, colorspace="RGB", outcolorspace="RGB")
+    if d.samples == 1:
+        return Frame(jpeg8_decode(data), d.photometric)
+    return Frame(jpeg8_decode(data, colorspace="RGB", outcolorspace="RGB"), _whole_range(d))
 
 
-def _jpeg_ls(data: bytes, _: DecodeRunner) -> Samples:
+def _jpeg_ls(data: bytes, d: PixelDescription, _: int) -> Frame:
     """Lossless and near-lossless, any interleaving; signed samples come back as bit patterns."""
     from imagecodecs import jpegls_decode
 
-    return jpegls_decode(data)
+    return Frame(jpegls_decode(data), _whole_range(d))
 
 
-def _jpeg_xl(data: bytes, runner: DecodeRunner) -> Samples:
+def _jpeg_xl(data: bytes, d: PixelDescription, _: int) -> Frame:
     from imagecodecs import jpegxl_decode
 
-    if runner.samples_per_pixel == 3:
-        runner.set_option("photometric_interpretation", "RGB")
-    return jpegxl_decode(data)
+    return Frame(jpegxl_decode(data), "RGB" if d.samples == 3 else d.photometric)
 
 
-def _jpeg2000(data: bytes, runner: DecodeRunner) -> Samples:
+def _jpeg2000(data: bytes, d: PixelDescription, halvings: int) -> Frame:
     """Any code stream of JPEG 2000, HTJ2K included; what it transforms itself comes back as RGB.
 
     Colour under a lossy syntax is left to pylibjpeg's build of OpenJPEG, against which this is measured: the
@@ -83,24 +120,33 @@ def _jpeg2000(data: bytes, runner: DecodeRunner) -> Samples:
     """
     from imagecodecs import jpeg2k_decode
 
-    if runner.photometric_interpretation in ("YBR_ICT", "YBR_RCT"):
-        runner.set_option("photometric_interpretation", "RGB")
-    if runner.samples_per_pixel == 3 and runner.transfer_syntax in (uid.JPEG2000, uid.HTJ2K):
-        from openjpeg.utils import decode
+    if d.samples == 3 and not halvings and d.transfer_syntax_uid in (uid.JPEG2000, uid.HTJ2K):
+        from openjpeg.utils import decode as openjpeg_decode
 
-        return decode(data)
-    return jpeg2k_decode(data)
+        return Frame(openjpeg_decode(data), _untransformed(d))
+    return Frame(jpeg2k_decode(data, skipres=halvings), _untransformed(d))
 
 
-def _htj2k_lossless(data: bytes, runner: DecodeRunner) -> Samples:
-    """OpenJPH, where the code stream is what its syntax says: of lossy colour it makes something else."""
+def _htj2k_lossless(data: bytes, d: PixelDescription, halvings: int) -> Frame:
+    """OpenJPH, where the code stream is what its syntax says: of lossy colour it makes something else.
+
+    At half the size it lets samples leave their range, black becomes white there; OpenJPEG does not.
+    """
     from imagecodecs import htj2k_decode
 
-    if not _is_reversible_htj2k(data):
-        return _jpeg2000(data, runner)
-    if runner.photometric_interpretation in ("YBR_ICT", "YBR_RCT"):
-        runner.set_option("photometric_interpretation", "RGB")
-    return htj2k_decode(data)
+    if halvings or not _is_reversible_htj2k(data):
+        return _jpeg2000(data, d, halvings)
+    return Frame(htj2k_decode(data), _untransformed(d))
+
+
+def _untransformed(d: PixelDescription) -> str:
+    """The decoder has undone what the code stream did (PS3.5 8.2.4)."""
+    return "RGB" if d.photometric in ("YBR_ICT", "YBR_RCT") else _whole_range(d)
+
+
+def _whole_range(d: PixelDescription) -> str:
+    """No code stream has YCbCr of a reduced range."""
+    return d.photometric.replace("PARTIAL", "FULL")
 
 
 def _is_reversible_htj2k(data: bytes) -> bool:
@@ -115,22 +161,24 @@ def _is_reversible_htj2k(data: bytes) -> bool:
     return False
 
 
-def _rle(data: bytes, runner: DecodeRunner) -> Samples:
+def _rle(data: bytes, d: PixelDescription, _: int) -> Frame:
     """PackBits, a segment for each byte of each sample, the most significant first (PS3.5 G).
 
     Segment by segment: `imagecodecs.dicomrle_decode` lets a long segment make up for a short one.
     """
     from imagecodecs import packbits_decode
 
-    pixels, bits = int(runner.rows) * int(runner.columns), int(runner.bits_allocated)
-    samples, width = int(runner.samples_per_pixel), max(bits // 8, 1)
-    size = pixels if bits > 1 else (pixels + 7) // 8
-    planes = np.empty((samples, size, width), np.uint8)
-    for number, segment in enumerate(_rle_segments(data, samples * width)):
+    pixels, width = d.rows * d.columns, max(d.bits_allocated // 8, 1)
+    size = pixels if d.bits_allocated > 1 else (pixels + 7) // 8
+    planes = np.empty((d.samples, size, width), np.uint8)
+    for number, segment in enumerate(_rle_segments(data, d.samples * width)):
         plane = packbits_decode(segment, out=size + _RLE_PADDING)
         planes[number // width, :, width - 1 - number % width] = np.frombuffer(plane, np.uint8, size)
-    runner.set_option("planar_configuration", 1)
-    return planes if bits > 1 else np.unpackbits(planes, bitorder="little", count=pixels)
+    if d.bits_allocated == 1:
+        samples: Samples = np.unpackbits(planes, bitorder="little", count=pixels)
+    else:
+        samples = planes.view(f"<u{width}").reshape(-1)
+    return Frame(arranged(samples, d, planar=1), _whole_range(d))
 
 
 def _rle_segments(data: bytes, count: int) -> Iterator[bytes]:
@@ -145,17 +193,15 @@ def _rle_segments(data: bytes, count: int) -> Iterator[bytes]:
         yield data[start:end]
 
 
-def _deflated(data: bytes, runner: DecodeRunner) -> Samples:
+def _deflated(data: bytes, d: PixelDescription, _: int) -> Frame:
     """Each frame is one deflated stream of native samples (PS3.5 A.4.13)."""
-    length = int(runner.frame_length(unit="bytes"))
-    frame = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, length)
-    samples = np.frombuffer(frame, np.uint8)
-    if runner.bits_allocated > 1:
-        return samples
-    return np.unpackbits(samples, bitorder="little", count=int(runner.frame_length(unit="pixels")))
+    length = (d.frame_bits + 7) // 8
+    return native_frame(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, length), d, 0)
 
 
-DECODERS: Final[dict[uid.UID, Callable[[bytes, DecodeRunner], Samples]]] = {
+Decoder = Callable[[bytes, PixelDescription, int], Frame]
+
+DECODERS: Final[dict[uid.UID, Decoder]] = {
     uid.RLELossless: _rle,
     uid.JPEGBaseline8Bit: _jpeg_lossy,
     uid.JPEGExtended12Bit: _jpeg_lossy,
@@ -175,45 +221,12 @@ DECODERS: Final[dict[uid.UID, Callable[[bytes, DecodeRunner], Samples]]] = {
     syntaxes.JPEG_XL: _jpeg_xl,
     syntaxes.DEFLATED_FRAMES: _deflated,
 }
-"""Each decodes one frame, and tells the runner where the samples came out other than declared."""
+"""Each decodes one frame of a description, at half its size as often as the last argument says."""
+
+HALVING: Final = frozenset(
+    {uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K}
+)
+"""Syntaxes whose code streams hold smaller versions of the picture (T.800 B.5)."""
 
 IMAGE_CODECS: Final = frozenset(DECODERS) - {uid.RLELossless, syntaxes.DEFLATED_FRAMES}
 """Syntaxes that know what a sample is; the others compress containers, unused bits included."""
-
-DECODER_DEPENDENCIES: Final = dict.fromkeys(DECODERS, ("imagecodecs",))
-"""What pydicom asks of a plugin's module, as `is_available` and `decode_frame` below."""
-
-
-def is_available(syntax: str) -> bool:
-    """True where the decoder for this syntax is installed."""
-    decoder = DECODERS.get(uid.UID(syntax))
-    return decoder is _deflated or (decoder is not None and find_spec("imagecodecs") is not None)
-
-
-def decode_frame(data: bytes, runner: DecodeRunner) -> bytes:
-    """Decode one frame for pydicom; tells the runner how wide the samples came out."""
-    samples = DECODERS[runner.transfer_syntax](data, runner)
-    if runner.transfer_syntax in IMAGE_CODECS:
-        runner.set_option("bits_allocated", samples.dtype.itemsize * 8)
-        runner.set_option("planar_configuration", 0)
-    return samples.tobytes()
-
-
-@cache
-def decoder_of(syntax: uid.UID) -> tuple[Decoder, str]:
-    """pydicom's decoder for a syntax and the plugin to use; native syntaxes have no plugin.
-
-    Raises `UnsupportedTransferSyntax` where there is none, or it is not installed.
-    """
-    if not syntax.is_encapsulated:
-        return get_decoder(syntax), ""
-    if syntax not in DECODERS:
-        raise UnsupportedTransferSyntax(f"No decoder for {syntaxes.name(syntax)} ({syntax})")
-    # A decoder of pydicom's class that knows our plugin alone; pydicom's own stay as they are
-    decoder = Decoder(syntax)
-    decoder.add_plugin(OURS, (__name__, decode_frame.__name__))
-    if OURS not in decoder.available_plugins:
-        raise UnsupportedTransferSyntax(
-            f"The decoder for {syntaxes.name(syntax)} ({syntax}) is not installed"
-        )
-    return decoder, OURS

@@ -7,18 +7,20 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
 from ponte.errors import InvalidRequest, LimitExceeded, PonteError, SourceUnavailable, StudyNotFound
 from ponte.instance import study_instance_uid as read_study_instance_uid
 from ponte.source import Fetched
-from ponte.structure import PREAMBLE, has_preamble
+from ponte.structure import PREAMBLE, Bytes, has_preamble
 from ponte.uid import is_valid_uid
 
 IGNORED_NAMES: Final = frozenset({"DICOMDIR", "Thumbs.db", ".DS_Store", "__MACOSX"})
 FILE_LIMIT: Final = 4 << 30
 _SHORTEST = PREAMBLE + 4
+_HEAD = 16 << 10
 
 
 class FolderSource:
@@ -29,10 +31,11 @@ class FolderSource:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known: dict[tuple[Path, int, int], str | None] = {}
         if not path.exists():
             raise InvalidRequest("The path does not exist")
+        self._folder = path.parent if path.is_file() else path
+        self._name = path.name if path.is_file() else None
+        self._known: dict[tuple[str, int, int], str | None] = {}
 
     def instances(self, study_instance_uid: str) -> Iterator[Fetched]:
         """Yield the study's instances, sorted by path; one whose UID breaks the rules is found as well.
@@ -44,70 +47,95 @@ class FolderSource:
             raise InvalidRequest("Study Instance UID (0020,000D) is not a UID")
         if not chosen:
             raise StudyNotFound("No file here belongs to the study")
-        for path in sorted([*chosen, *unreadable]):
-            yield Fetched(_read(path), self._origin(path))
+        beginning = len(os.path.join(self._folder, ""))  # noqa: PTH118  (pathlib drops the last slash)
+        for path in sorted([*chosen, *unreadable], key=lambda path: Path(path).parts):
+            yield Fetched(_read(path), path[beginning:])
 
     def studies(self) -> dict[str, int]:
         """Study Instance UIDs found, and how many files each has."""
-        found = Counter(uid for path in self._files() if (uid := self._study_of(path)))
+        found = Counter(uid for entry in self._files() if (uid := self._study_of(entry)))
         return dict(sorted(found.items()))
 
-    def _choose(self, wanted: str) -> tuple[list[Path], list[Path]]:
+    def _choose(self, wanted: str) -> tuple[list[str], list[str]]:
         chosen, unreadable = [], []
-        for path in self._files():
-            uid = self._study_of(path)
+        for entry in self._files():
+            uid = self._study_of(entry)
             if uid == wanted:
-                chosen.append(path)
+                chosen.append(entry.path)
             elif uid is None:
-                unreadable.append(path)
+                unreadable.append(entry.path)
         return chosen, unreadable
 
-    def _files(self) -> Iterator[Path]:
-        """Regular files in the order of their paths."""
-        if self._path.is_file():
-            yield self._path
+    def _files(self) -> Iterator[os.DirEntry[str]]:
+        """Regular files, those of each folder by name, then those of the folders below it."""
+        if self._name is None:
+            yield from _files_below(self._folder)
             return
-        for folder, folders, names in os.walk(self._path, followlinks=False):
-            folders[:] = sorted(name for name in folders if name not in IGNORED_NAMES)
-            for name in sorted(names):
-                path = Path(folder, name)
-                if name not in IGNORED_NAMES and path.is_file() and not path.is_symlink():
-                    yield path
+        with _reachable(), os.scandir(self._folder) as entries:
+            yield from [entry for entry in entries if entry.name == self._name]
 
-    def _study_of(self, path: Path) -> str | None:
+    def _study_of(self, entry: os.DirEntry[str]) -> str | None:
         """As the function; who asked for the studies has had every header read already."""
         with _reachable():
-            status = path.stat()
-        key = path, status.st_mtime_ns, status.st_size
+            status = entry.stat()
+        key = entry.path, status.st_mtime_ns, status.st_size
         if key not in self._known:
-            self._known[key] = _study_of(path)
+            self._known[key] = _study_of(entry.path)
         return self._known[key]
 
-    def _origin(self, path: Path) -> str:
-        return path.name if path == self._path else path.relative_to(self._path).as_posix()
+
+def _files_below(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    with _reachable(), os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    kept = [entry for entry in found if entry.name not in IGNORED_NAMES]
+    yield from (entry for entry in kept if entry.is_file(follow_symlinks=False))
+    for entry in kept:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files_below(entry.path)
 
 
-def _study_of(path: Path) -> str | None:
+def _study_of(path: str) -> str | None:
     """The study's UID; "" for what belongs to none, None for DICOM whose header cannot be read.
 
     An instance without a study's UID is nobody's: to show it with the others could mix up patients.
     """
-    with _reachable(), path.open("rb") as stream:
-        if os.fstat(stream.fileno()).st_size < 8:
-            return ""
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
-            part10 = has_preamble(data[:_SHORTEST])
-            try:
-                return read_study_instance_uid(data) or ""
-            except PonteError:
-                return None if part10 else ""
-
-
-def _read(path: Path) -> bytes:
     with _reachable():
-        if path.stat().st_size > FILE_LIMIT:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            size, head = os.fstat(descriptor).st_size, os.read(descriptor, _HEAD)
+            if size < 8:
+                return ""
+            if uid := _read_uid(head):
+                return uid
+            if size <= len(head):
+                return _uid_of_all(head)
+            with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
+                return _uid_of_all(data)
+        finally:
+            os.close(descriptor)
+
+
+def _read_uid(head: bytes) -> str | None:
+    """The study's UID where the first bytes of a file have it; most do, and are read at once."""
+    try:
+        return read_study_instance_uid(head)
+    except PonteError:
+        return None
+
+
+def _uid_of_all(data: Bytes) -> str | None:
+    part10 = has_preamble(data[:_SHORTEST])
+    try:
+        return read_study_instance_uid(data) or ""
+    except PonteError:
+        return None if part10 else ""
+
+
+def _read(path: str) -> bytes:
+    with _reachable(), FileIO(path) as stream:
+        if os.fstat(stream.fileno()).st_size > FILE_LIMIT:
             raise LimitExceeded(f"A file is larger than {FILE_LIMIT} bytes")
-        return path.read_bytes()
+        return stream.readall()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ _ITEM = 0xE000FFFE
 _END_OF_IMAGE = b"\xff\xd9"
 _TAIL = 10  # where an end marker may stand: fragments are padded
 
+Bytes = bytes | memoryview
 Span = tuple[int, int]
 
 
@@ -21,7 +22,7 @@ class FrameIndex:
     The number of frames is the header's: what exceeds it is left alone, what is missing raises on access.
     """
 
-    def __init__(self, value: bytes, frame_count: int, extended_offsets: Sequence[int] = ()) -> None:
+    def __init__(self, value: Bytes, frame_count: int, extended_offsets: Sequence[int] = ()) -> None:
         self._value = value
         items = list(_items(value))
         table, self._fragments = items[:1], items[1:]
@@ -72,11 +73,11 @@ class FrameIndex:
         for number, (start, end) in enumerate(self._fragments):
             if at_start:
                 starts.append(number)
-            at_start = _END_OF_IMAGE in self._value[max(start, end - _TAIL) : end]
+            at_start = _END_OF_IMAGE in bytes(self._value[max(start, end - _TAIL) : end])
         return starts
 
 
-def _items(value: bytes) -> list[Span]:
+def _items(value: Bytes) -> list[Span]:
     """Start and end of each item's value, the offset table first."""
     spans, offset = [], 0
     while offset + 8 <= len(value):
@@ -88,7 +89,7 @@ def _items(value: bytes) -> list[Span]:
     return spans
 
 
-def _basic_offsets(value: bytes, table: list[Span]) -> tuple[int, ...]:
+def _basic_offsets(value: Bytes, table: list[Span]) -> tuple[int, ...]:
     if not table:
         return ()
     start, end = table[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -10,8 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage
 
 from ponte import attributes, groups
+from ponte.description import PixelDescription
 from ponte.display import Chain, Lut, Modality, Rescale, Stored, Voi, VoiFunction, Window
-from ponte.pixels import PixelDescription
 from ponte.suv import suv_factor
 
 _RETIRED_BIPLANE_ANGIOGRAPHY = UID("1.2.840.10008.5.1.4.1.1.12.3")
@@ -25,6 +26,28 @@ _PADDING = {
 }
 _FUNCTIONS: dict[str, VoiFunction] = {"LINEAR_EXACT": "LINEAR_EXACT", "SIGMOID": "SIGMOID"}
 
+
+ATTRIBUTES: Final = (
+    "SOPClassUID",
+    "PixelIntensityRelationship",
+    "ModalityLUTSequence",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "VOILUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    *(keyword for pair in _PADDING.values() for keyword in pair),
+    "PresentationLUTShape",
+    "SegmentationType",
+    "MaximumFractionalValue",
+    "SegmentSequence",
+    "RadiopharmaceuticalInformationSequence",
+    "RealWorldValueMappingSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+"""All that is read for the display of an image in which each of the sequences is absent or empty."""
 
 FIRST_OF_WINDOWS: Final = "first of several windows"
 REAL_WORLD: Final = "real world values not applied"
@@ -91,7 +114,19 @@ def padding_of(dataset: Dataset, description: PixelDescription) -> tuple[float, 
 
 
 def display_of(dataset: Dataset, description: PixelDescription, frame_index: int) -> Display:
-    """All that the dataset says of the display of one gray frame."""
+    """All that the dataset says of the display of one gray frame; understood once for a series."""
+    said = attributes.excerpt(dataset, ATTRIBUTES)
+    return read_display(dataset, description, frame_index) if said is None else _remembered(said, description)
+
+
+@lru_cache(maxsize=64)
+def _remembered(said: attributes.Excerpt, description: PixelDescription) -> Display:
+    """Without a sequence, thus without functional groups: what holds for one frame holds for all."""
+    return read_display(attributes.dataset_of(said), description, 0)
+
+
+def read_display(dataset: Dataset, description: PixelDescription, frame_index: int) -> Display:
+    """As `display_of`, from the dataset itself."""
     stored = stored_of(description)
     modality = modality_of(dataset, frame_index, stored)
     signed = stored.signed or (isinstance(modality, Rescale) and modality.intercept < 0)

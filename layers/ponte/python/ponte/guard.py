@@ -19,13 +19,17 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from threading import Lock, Timer
 from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.uid import UID
 
+from ponte.description import PixelDescription
 from ponte.errors import CannotDecode, LimitExceeded, PonteError
+from ponte.native import Frame
 
 BASE_SECONDS: Final = 20.0
 SAMPLES_A_SECOND: Final = 2e6
@@ -44,28 +48,25 @@ _KINDS = frozenset("uif")
 Values = npt.NDArray[Any]
 
 
-def decode(syntax: str, source: bytes, options: Mapping[str, Any]) -> tuple[Values, str]:
-    """The values of the only frame in `source`, and its photometric interpretation.
-
-    `options` are those of `ponte.pixels.decode`. Raises `LimitExceeded` (MEMORY, TIME) and `CannotDecode`.
-    """
-    samples = options["rows"] * options["columns"] * options["samples_per_pixel"]
+def decode(data: bytes, d: PixelDescription, halvings: int = 0) -> Frame:
+    """As `ponte.codecs.decode`. Raises `LimitExceeded` (MEMORY, TIME) and `CannotDecode`."""
+    samples = d.rows * d.columns * d.samples
     seconds = BASE_SECONDS + samples / SAMPLES_A_SECOND
     request = {
-        "syntax": syntax,
-        "options": dict(options),
+        "description": asdict(d),
+        "halvings": halvings,
         "seconds": math.ceil(seconds),
         "memory": BASE_BYTES + BYTES_A_SAMPLE * samples,
     }
-    answer, data = _WORKERS.ask(request, source, seconds, samples * _MOST_BYTES_A_SAMPLE)
+    answer, decoded = _WORKERS.ask(request, data, seconds, samples * _MOST_BYTES_A_SAMPLE)
     if "error" in answer:
         code = "MEMORY" if answer["error"] == "memory" else "CANNOT_DECODE"
         raise _error(code)
     kind = np.dtype(str(answer["kind"]))
     shape = tuple(int(number) for number in answer["shape"])
-    if kind.kind not in _KINDS or math.prod(shape) * kind.itemsize != len(data):
+    if kind.kind not in _KINDS or math.prod(shape) * kind.itemsize != len(decoded):
         raise _error("CANNOT_DECODE")
-    return np.frombuffer(data, kind).reshape(shape), str(answer["photometric"])
+    return Frame(np.frombuffer(decoded, kind).reshape(shape), str(answer["photometric"]))
 
 
 def _error(code: str) -> PonteError:
@@ -231,12 +232,14 @@ def _limit(memory: int, seconds: int) -> None:
 
 
 def _answer(request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Values]:
-    from ponte.pixels import decode as decode_here
+    from ponte.codecs import decode as decode_here
 
     nothing = np.empty(0, np.uint8)
     try:
         _limit(request["memory"], request["seconds"])
-        values, photometric = decode_here(request["syntax"], data, 0, request["options"])
+        words = request["description"]
+        d = PixelDescription(**{**words, "transfer_syntax_uid": UID(words["transfer_syntax_uid"])})
+        values, photometric = decode_here(data, d, request["halvings"])
     except LimitExceeded:
         return {"error": "memory"}, nothing
     except CannotDecode:

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, SegmentationStorage
 
 from ponte import attributes, grayscale, groups
-from ponte.codecs import IMAGE_CODECS
+from ponte.codecs import HALVING, IMAGE_CODECS
 from ponte.colourspace import (
     PARTIAL,
     TRANSFORMED,
@@ -21,6 +21,7 @@ from ponte.colourspace import (
     has_signed_samples,
     is_transformed,
 )
+from ponte.description import KEYWORDS, PixelDescription
 from ponte.display import (
     TABLE_BITS,
     Chain,
@@ -34,18 +35,11 @@ from ponte.display import (
     window_from_values,
 )
 from ponte.errors import InvalidAttribute, NotAnImage, PonteError
+from ponte.geometry import FrameGeometry, geometry_of
 from ponte.grayscale import Display
 from ponte.overlays import Overlay, draw, overlays_of
 from ponte.palette import Supplement, palette_of, supplement_of
-from ponte.pixels import (
-    KEYWORDS,
-    PixelDescription,
-    PixelReader,
-    Values,
-    native_endian,
-    to_rgb,
-    unsigned,
-)
+from ponte.pixels import PixelReader, Values, native_endian, to_rgb, unsigned
 from ponte.quiet import BROKEN_INPUT, quiet
 
 _FROM_DATA = "window from the data"
@@ -93,10 +87,13 @@ class Image:
         self.photometric, self.samples = d.photometric, d.samples
         self.transfer_syntax_uid = str(d.transfer_syntax_uid)
 
-    def picture(self, frame_index: int, window: Window | None = None, *, overlays: bool = False) -> Picture:
+    def picture(
+        self, frame_index: int, window: Window | None = None, *, overlays: bool = False, halvings: int = 0
+    ) -> Picture:
         """Frame `frame_index`, from 0; `window` takes the place of the image's own.
 
-        Overlays are drawn, in white, where they are asked for.
+        Overlays are drawn, in white, where they are asked for. Each of `halvings`, `most_halvings` of the
+        frame at most, makes rows and columns half as many; it is for pictures without overlays.
 
         Raises `CannotDecode`, `UnsupportedTransferSyntax`, `LimitExceeded`, and `InvalidAttribute` for a
         frame that is not there or a window without width.
@@ -105,11 +102,30 @@ class Image:
             raise InvalidAttribute(f"The frame is {frame_index + 1}; expected 1 to {self.frame_count}")
         if window is not None and window.is_degenerate:
             raise InvalidAttribute(f"Window Width is {window.width:g}; expected 1 or more")
-        values, photometric = self._reader.frame(frame_index)
+        values, photometric = self._reader.frame(frame_index, halvings)
         picture = self._displayed(values, photometric, frame_index, window)
         if not overlays:
             return picture
         return replace(picture, pixels=draw(picture.pixels, self._overlays, frame_index, values))
+
+    def most_halvings(self, frame_index: int) -> int:
+        """How often a frame may be decoded at half its size and be the same picture, only smaller.
+
+        That needs a code stream of wavelets, and values that may be averaged: no labels, no palette, no
+        padding that is not black anyhow, and a window that does not depend on them. Raises `CannotDecode`.
+        """
+        if self.photometric == "PALETTE COLOR" or "SegmentationType" in self._dataset:
+            return 0
+        if self._supplement is not None or (self.samples == 1 and not self._may_average(frame_index)):
+            return 0
+        return self._reader.most_halvings(frame_index)
+
+    def _may_average(self, frame_index: int) -> bool:
+        display = self._display(frame_index)
+        if not display.own or not self._narrow or display.chain.padding is None:
+            return display.own and self._narrow
+        unpadded = replace(display.chain, padding=None)
+        return not render_values(np.array(display.chain.padding), unpadded).any()
 
     def jpeg(self, frame_index: int) -> tuple[bytes, Picture] | None:
         """The frame's own JPEG where to show it is to decode it and no more; the picture has no pixels.
@@ -139,11 +155,10 @@ class Image:
         with quiet():
             return groups.slice_position_mm(self._dataset, frame_index)
 
-    @cached_property
-    def pixel_aspect(self) -> float:
-        """Height over width of a pixel as it should be seen; pictures keep the stored resolution."""
+    def geometry(self, frame_index: int) -> FrameGeometry:
+        """Which way the frame lies, and how large its pixels are."""
         with quiet():
-            return groups.pixel_aspect(self._dataset)
+            return geometry_of(self._dataset, frame_index)
 
     def _gray(self, values: Values, frame_index: int, window: Window | None) -> Picture:
         display = self._display(frame_index)
@@ -166,8 +181,8 @@ class Image:
         containers = unsigned(values)
         bits = containers.dtype.itemsize * _BYTE
         if bits <= TABLE_BITS and bits >= chain.stored.bits + self._shift:
-            return np.take(container_table(chain, bits, self._shift), containers, mode="clip")
-        return np.take(gray_table(chain), self._patterns(values), mode="clip")
+            return np.take(container_table(chain, bits, self._shift), containers, mode="wrap")
+        return np.take(gray_table(chain), self._patterns(values), mode="wrap")
 
     def _with_voi(self, chain: Chain, values: Values) -> tuple[Chain, tuple[str, ...]]:
         """Where the image has no window that serves: all of 8 bits, else what the data span."""
@@ -224,9 +239,9 @@ class Image:
     def _signed(self) -> PixelDescription:
         """The description, with the sign that the code stream has."""
         d = self._description
-        if d.signed or d.samples > 1 or d.transfer_syntax_uid not in IMAGE_CODECS:
+        if d.signed or d.samples > 1 or d.transfer_syntax_uid not in HALVING:
             return d
-        return replace(d, signed=has_signed_samples(self._reader.code_stream(0)))
+        return replace(d, signed=True) if has_signed_samples(self._reader.code_stream(0)) else d
 
     @cached_property
     def _palette(self) -> npt.NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import MutableSequence
+from collections.abc import Iterable, MutableSequence
 from io import BytesIO
 from typing import Final, cast
 
@@ -19,6 +19,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
+from pydicom.valuerep import VR
 
 from ponte import attributes
 from ponte.errors import LimitExceeded, NotDicom
@@ -49,6 +50,8 @@ _CHUNK = 1 << 20
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _DELIMITER = 8  # bytes of a sequence delimitation item
 _UNDEFINED = 0xFFFFFFFF
+_LARGE = 1 << 16
+_VR_NAMES = {vr.encode("ascii"): str(vr.value) for vr in VR if len(vr) == 2}
 
 Elements = dict[BaseTag, RawDataElement | DataElement]
 Characters = str | MutableSequence[str]
@@ -99,7 +102,7 @@ def _open_part10(data: bytes, offset: int) -> Dataset:
     if syntax == DeflatedExplicitVRLittleEndian:
         body = _inflate(body, INFLATE_LIMIT, whole=True)
     dataset = _read(body, _encoding(body, 0, syntax))
-    file_meta, _ = _read_elements(memoryview(data)[offset:start], EXPLICIT_LITTLE)
+    file_meta, _ = _read_elements(data, offset, meta, EXPLICIT_LITTLE)
     return _with_meta(dataset, FileMetaDataset(file_meta), syntax)
 
 
@@ -127,7 +130,7 @@ def _transfer_syntax(data: Bytes, meta: list[Element]) -> UID:
             f"Transfer Syntax UID (0002,0010) is {shown}; expected one of PS3.6 A",
             code="UNKNOWN_TRANSFER_SYNTAX",
         )
-    return UID(value)
+    return attributes.uid_of(value)
 
 
 def _guess(data: Bytes) -> UID:
@@ -187,28 +190,29 @@ def _too_large(limit: int) -> LimitExceeded:
 
 def _read(data: Bytes, encoding: Encoding) -> Dataset:
     """A dataset of pydicom's over the elements as they lie there; what nobody asks for is never converted."""
-    elements, characters = _read_elements(data, encoding)
+    elements, characters = _read_elements(data, 0, walk(data, 0, encoding), encoding)
     dataset = Dataset(elements)
     dataset.set_original_encoding(encoding.implicit, encoding.little_endian, characters)
     return dataset
 
 
-def _read_elements(data: Bytes, encoding: Encoding) -> tuple[Elements, Characters]:
-    """The elements by tag, and the character set of the texts.
+def _read_elements(
+    data: Bytes, end: int, found: Iterable[Element], encoding: Encoding
+) -> tuple[Elements, Characters]:
+    """The elements by tag, and the character set of the texts; the first of those found starts at `end`.
 
     The walk has been at every element once, to check it: pydicom's own reader would go again.
     """
     elements: Elements = {}
-    end = 0
     characters: Characters = default_encoding
     with quiet():
         try:
-            for element in walk(data, 0, encoding):
+            for element in found:
                 header, end = end, element.start + element.length
-                found = _raw(data, header, element, encoding, characters)
-                elements[found.tag] = found
-                if element.tag == _SPECIFIC_CHARACTER_SET and isinstance(found, RawDataElement):
-                    characters = convert_encodings(convert_raw_data_element(found).value)
+                kept = _raw(data, header, element, encoding, characters)
+                elements[kept.tag] = kept
+                if element.tag == _SPECIFIC_CHARACTER_SET and isinstance(kept, RawDataElement):
+                    characters = convert_encodings(convert_raw_data_element(kept).value)
         except BROKEN_INPUT as error:
             raise NotDicom(f"The dataset cannot be read: {type(error).__name__}") from error
     return elements, characters
@@ -217,23 +221,31 @@ def _read_elements(data: Bytes, encoding: Encoding) -> tuple[Elements, Character
 def _raw(
     data: Bytes, header: int, element: Element, encoding: Encoding, characters: Characters
 ) -> RawDataElement | DataElement:
-    """The element as pydicom keeps it before anybody asks; sequences without a length are read by pydicom."""
-    start, end, length = element.start, element.start + element.length, element.length
-    if element.delimited:
-        if element.tag != PIXEL_DATA:
+    """The element as pydicom keeps it before anybody asks; sequences without a length are read by pydicom.
+
+    Large pixel data is a view: it is half a megabyte a slice, and nobody changes it.
+    """
+    number, vr_bytes, start, length, delimited = element
+    end = start + length
+    if delimited:
+        if number != PIXEL_DATA:
             stream = BytesIO(data[header:end])
             return next(
                 data_element_generator(stream, encoding.implicit, encoding.little_endian, encoding=characters)
             )
         end, length = end - _DELIMITER, _UNDEFINED
-    vr = element.vr.decode("ascii") if element.vr else None
-    value = bytes(data[start:end]) if length else cast("bytes | None", empty_value_for_VR(vr, raw=True))
-    tag = BaseTag(element.tag)
+    vr = _VR_NAMES.get(vr_bytes) or vr_bytes.decode("ascii") or None
+    if number == PIXEL_DATA and end - start > _LARGE:
+        value = cast("bytes", data[start:end])
+    else:
+        value = bytes(data[start:end]) if length else cast("bytes", empty_value_for_VR(vr, raw=True))
+    tag = attributes.tag_of(number)
     return RawDataElement(tag, vr, length, value, start, encoding.implicit, encoding.little_endian)
 
 
 def _with_meta(dataset: Dataset, file_meta: FileMetaDataset, syntax: UID) -> Dataset:
-    file_meta.TransferSyntaxUID = syntax
+    if attributes.text(file_meta, "TransferSyntaxUID") != syntax:
+        file_meta.TransferSyntaxUID = syntax
     dataset.file_meta = file_meta
     return dataset
 

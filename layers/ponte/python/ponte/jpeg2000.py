@@ -62,7 +62,7 @@ def _main_header(data: bytes, start: int, *, unusual: bool) -> Codestream | None
     tiles = -(-(width - tile_left) // tile_width) * -(-(height - tile_top) // tile_height)
     bits = max(part & 0x7F for part in parts[::3]) + 1
     (length,) = struct.unpack_from(">H", data, start + 4)
-    kind, transform, costly = _coding(data, start + 4 + length)
+    kind, transform, levels, costly = _coding(data, start + 4 + length)
     subsampled = any(step != 1 for step in parts[1::3] + parts[2::3])
     return Codestream(
         height - top,
@@ -72,29 +72,30 @@ def _main_header(data: bytes, start: int, *, unusual: bool) -> Codestream | None
         kind=kind,
         signed=bool(parts[0] & 0x80),
         transform=transform if samples > 1 else "",
+        levels=0 if costly or subsampled else levels,
         unusual=unusual or costly or subsampled or tiles > _TILES or len(set(parts[::3])) > 1,
     )
 
 
-def _coding(data: bytes, offset: int) -> tuple[str, str, bool]:
-    """Kind, colour transform, and whether decoding may cost more than the size says."""
-    kind, transform, costly = "JPEG 2000", "", True
+def _coding(data: bytes, offset: int) -> tuple[str, str, int, bool]:
+    """Kind, colour transform, wavelet levels, and whether decoding may cost more than the size says."""
+    kind, transform, levels, costly = "JPEG 2000", "", 0, True
     for _ in range(_MARKERS):
         if offset + 4 > len(data):
             break
         marker, length = struct.unpack_from(">HH", data, offset)
         if marker == _SOT:
-            return kind, transform, costly or _tile_parts_differ(data, offset)
+            return kind, transform, levels, costly or _tile_parts_differ(data, offset)
         if marker == _CAP:
             kind = "HTJ2K"
         elif marker == _COD:
             multiple, costly = data[offset + 8], _is_costly(data[offset + 4 : offset + 2 + length])
-            reversible = data[offset + 13]
+            levels, reversible = data[offset + 9], data[offset + 13]
             transform = ("RCT" if reversible else "ICT") if multiple else ""
         elif marker == _COC:
             costly = True
         offset += 2 + length
-    return kind, transform, True
+    return kind, transform, levels, True
 
 
 def _is_costly(style: bytes) -> bool:

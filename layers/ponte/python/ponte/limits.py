@@ -12,7 +12,7 @@ from ponte.errors import CannotDecode, InvalidAttribute, LimitExceeded
 from ponte.syntaxes import DEFLATED_FRAMES
 
 if TYPE_CHECKING:
-    from ponte.pixels import PixelDescription
+    from ponte.description import PixelDescription
 
 PIXEL_BUDGET: Final = 256 << 20
 """Pixels a frame, rows by columns."""

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from ponte import attributes
-from ponte.pixels import PixelDescription, unsigned
+from ponte.description import PixelDescription
+from ponte.pixels import unsigned
 from ponte.quiet import BROKEN_INPUT
 
 Plane = npt.NDArray[np.bool_]

@@ -7,8 +7,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 BROKEN_INPUT = (
     ArithmeticError,
@@ -28,7 +27,7 @@ BROKEN_INPUT = (
 _SILENT = logging.CRITICAL + 1
 
 
-class _Gate:
+class _Gate(AbstractContextManager[None]):
     """Counts who is inside: Python's warning filters belong to the process, not to a thread."""
 
     def __init__(self) -> None:
@@ -37,7 +36,7 @@ class _Gate:
         self._level = logging.NOTSET
         self._filters = warnings.catch_warnings()
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         with self._lock:
             self._inside += 1
             if self._inside > 1:
@@ -49,7 +48,7 @@ class _Gate:
             self._level = logger.level
             logger.setLevel(_SILENT)
 
-    def leave(self) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
@@ -60,11 +59,6 @@ class _Gate:
 _GATE = _Gate()
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> AbstractContextManager[None]:
     """Drop what pydicom warns and logs meanwhile; from several threads at once, nested or not."""
-    _GATE.enter()
-    try:
-        yield
-    finally:
-        _GATE.leave()
+    return _GATE

@@ -20,9 +20,10 @@ from pydicom.encaps import encapsulate
 
 from ponte import syntaxes
 from ponte.codecs import decoder_of
+from ponte.description import PixelDescription
 from ponte.errors import PonteError, UnsupportedTransferSyntax
 from ponte.instance import open_instance
-from ponte.pixels import PixelDescription, PixelReader
+from ponte.pixels import PixelReader
 from ponte.quiet import BROKEN_INPUT
 
 Status = Literal["ok", "missing", "wrong"]
@@ -90,6 +91,8 @@ def _check(sample: Sample) -> DecoderResult:
         return DecoderResult(str(sample.syntax), name, "missing", "", error.detail)
     try:
         status, detail = _compare(sample)
+    except UnsupportedTransferSyntax as error:
+        status, detail = "missing", error.detail
     except ImportError as error:
         status, detail = "missing", f"cannot make a sample: {error.name} is not installed"
     except PonteError as error:
@@ -110,9 +113,9 @@ def _compare(sample: Sample) -> tuple[Status, str]:
 
 
 def _decoder_name(syntax: uid.UID) -> str:
-    _, plugin = decoder_of(syntax)
-    if not plugin:
-        return "pydicom"
+    if not syntax.is_encapsulated:
+        return "numpy"
+    decoder_of(syntax)
     return "zlib" if syntax == syntaxes.DEFLATED_FRAMES else "imagecodecs"
 
 

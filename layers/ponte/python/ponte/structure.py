@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pydicom.valuerep import VR
+
 from ponte.errors import NotDicom
 
 PREAMBLE = 128
@@ -27,6 +29,7 @@ _UNDEFINED = 0xFFFFFFFF
 _LONG_VRS = frozenset(
     {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 )
+_VRS = frozenset(vr.encode("ascii") for vr in VR if len(vr) == 2)
 _BULK_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN"})
 _MAYBE_SEQUENCE = frozenset({b"SQ", b"UN", b""})
 _LIMITS = frozenset({"TOO_DEEP", "TOO_MANY"})
@@ -123,8 +126,7 @@ class _Walker:
         self._data = data
         self._end = len(data)
         self._implicit = encoding.implicit
-        self._tag = struct.Struct(encoding.order + "HH").unpack_from
-        self._short = struct.Struct(encoding.order + "H").unpack_from
+        self._head = struct.Struct(encoding.order + "HH2sH").unpack_from
         self._long = struct.Struct(encoding.order + "L").unpack_from
         self._item_start = struct.pack(encoding.order + "HH", _ITEM >> 16, _ITEM & 0xFFFF)
         self._elements = self._items = 0
@@ -155,13 +157,12 @@ class _Walker:
         """Tag, VR, start of the value and its length."""
         if offset + 8 > self._end:
             raise _cut(None)
-        group, number = self._tag(self._data, offset)
+        group, number, vr, length = self._head(self._data, offset)
         tag = group << 16 | number
-        vr = bytes(self._data[offset + 4 : offset + 6])
-        if self._implicit or group == 0xFFFE or not (vr.isalpha() and vr.isupper()):
+        if self._implicit or group == 0xFFFE or not (vr in _VRS or (vr.isalpha() and vr.isupper())):
             return tag, b"", offset + 8, self._long(self._data, offset + 4)[0]
         if vr not in _LONG_VRS:
-            return tag, vr, offset + 8, self._short(self._data, offset + 6)[0]
+            return tag, vr, offset + 8, length
         if offset + 12 > self._end:
             raise _cut(tag)
         return tag, vr, offset + 12, self._long(self._data, offset + 8)[0]

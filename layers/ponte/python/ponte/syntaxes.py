@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from pydicom._uid_dict import UID_dictionary
@@ -26,6 +27,7 @@ for _uid, (_name, _keyword) in _YOUNGER.items():
     UID_dictionary.setdefault(_uid, (_name, "Transfer Syntax", "", "", _keyword))
 
 
+@lru_cache(maxsize=256)
 def is_known(uid: str) -> bool:
     """True for a transfer syntax of the standard (PS3.6 A), private ones excluded."""
     return uid in UID_dictionary and UID(uid).is_transfer_syntax
