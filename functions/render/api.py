@@ -29,21 +29,6 @@ from ponte_aws.secrets import body_mac, seal
 from render.access import AllowedClients, Tokens
 from render.backend import jobs_of, link_to
 from render.body import MalformedJson, check_body
-from render.documents import (
-    DESCRIPTION,
-    SECURITY,
-    SECURITY_SCHEMES,
-    TITLE,
-    TO_PDF,
-    VERSION,
-    answer_of,
-    located,
-    methods_at,
-    problems_of,
-    redoc_page,
-    redoc_script,
-    with_webhook,
-)
 from render.health import deep_health
 from render.job_routes import router
 from render.messages import (
@@ -59,6 +44,21 @@ from render.messages import (
     to_request,
 )
 from render.problems import problem, unfit
+from render.reference import (
+    DESCRIPTION,
+    SECURITY,
+    SECURITY_SCHEMES,
+    TITLE,
+    TO_PDF,
+    VERSION,
+    answer_of,
+    located,
+    methods_at,
+    problems_of,
+    redoc_page,
+    redoc_script,
+    with_webhook,
+)
 from render.settings import ApiSettings, api_settings
 
 logger = make_logger("api")
