@@ -17,6 +17,9 @@ from datetime import datetime
 from typing import BinaryIO
 from xml.sax.saxutils import escape
 
+from render.fonts.content import literal, show, unicode_string
+from render.fonts.embedding import UsedGlyphs
+from render.fonts.shaping import Line
 from render.typeface import FACES, Typeface
 
 A4_PORTRAIT = (595.28, 841.89)
@@ -54,17 +57,11 @@ class DocumentInfo:
     created: datetime
 
 
-def _literal(data: bytes) -> bytes:
-    """A literal string (7.3.4.2)."""
-    escaped = data.replace(b"\\", b"\\\\").replace(b"(", b"\\(").replace(b")", b"\\)")
-    return b"(%b)" % escaped.replace(b"\r", b"\\r")
-
-
 def text_string(text: str) -> bytes:
     """A text string (7.9.2.2): ASCII as it is, everything else in UTF-16BE."""
     if text.isascii() and text.isprintable():
-        return _literal(text.encode("ascii"))
-    return b"<FEFF%b>" % text.encode("utf-16-be", "replace").hex().upper().encode("ascii")
+        return literal(text.encode("ascii"))
+    return unicode_string(text)
 
 
 def _date(moment: datetime) -> bytes:
@@ -78,6 +75,12 @@ class Canvas:
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
+        self._lines: list[Line] = []
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """The lines of text that take fonts of their own: the document must have them."""
+        return self._lines
 
     def text(
         self, x: float, y: float, text: str, face: Typeface, size: float, colour: Colour = BLACK
@@ -85,8 +88,20 @@ class Canvas:
         """Set `text` with its baseline's beginning at (x, y)."""
         if not text:
             return
-        drawn = (*colour, face.resource.encode("ascii"), size, x, y, _literal(face.encode(text)))
+        codes = face.plain(text)
+        if codes is None:
+            self._shaped(x, y, text, face, size, colour)
+            return
+        drawn = (*colour, face.resource.encode("ascii"), size, x, y, literal(codes))
         self._parts.append(b"BT %.2f %.2f %.2f rg /%b %.2f Tf %.2f %.2f Td %b Tj ET" % drawn)
+
+    def _shaped(self, x: float, y: float, text: str, face: Typeface, size: float, colour: Colour) -> None:
+        """Set `text` of any script; the stroke colour is for faces that are made bold by an outline."""
+        line = face.line(text)
+        self._lines.append(line)
+        shown = show(line, face.resource, size, face.light)
+        drawn = (*colour, *colour, x, y, shown)
+        self._parts.append(b"BT %.2f %.2f %.2f rg %.2f %.2f %.2f RG %.2f %.2f Td %b ET" % drawn)
 
     def text_right(
         self, x: float, y: float, text: str, face: Typeface, size: float, colour: Colour = BLACK
@@ -114,6 +129,7 @@ class Canvas:
     def draw(self, other: Canvas) -> None:
         """Draw all that `other` has, once more."""
         self._parts.append(other.content())
+        self._lines += other.lines
 
     def content(self) -> bytes:
         """The stream, ready for `PdfWriter.add_page`."""
@@ -131,7 +147,9 @@ class PdfWriter:
         self._leaves: list[int] = []
         self._bookmarks: list[tuple[str, int]] = []
         self._write(_HEADER)
-        self._fonts = self._add_fonts()
+        self._faces = [(face.resource.encode("ascii"), face.objects(self)) for face in FACES]
+        self._fonts = self._reserve()
+        self._glyphs = UsedGlyphs()
 
     @property
     def size_bytes(self) -> int:
@@ -166,6 +184,7 @@ class PdfWriter:
 
     def add_page(self, canvas: Canvas, size: tuple[float, float], images: Iterable[tuple[str, int]]) -> int:
         """Append a page of `size` points, with its images by the name that the canvas uses."""
+        self._use_fonts(canvas)
         content = self.add_stream(b"/Filter /FlateDecode", _deflate(canvas.content()))
         if len(self._pages) % _FAN_OUT == 0:
             self._leaves.append(self._reserve())
@@ -184,6 +203,7 @@ class PdfWriter:
 
     def finish(self, info: DocumentInfo) -> None:
         """Write what holds the pages together. Nothing can be added after it."""
+        self._write_fonts()
         tree = self._add_page_tree()
         outlines = self._add_outlines()
         metadata = self._add_metadata(info)
@@ -194,9 +214,15 @@ class PdfWriter:
         )
         self._write_cross_references(catalog, self._add_info(info))
 
-    def _add_fonts(self) -> int:
-        fonts = [(face.resource.encode("ascii"), face.objects(self)) for face in FACES]
-        return self.add_object(b"<< %b >>" % b" ".join(b"/%b %d 0 R" % font for font in fonts))
+    def _use_fonts(self, canvas: Canvas) -> None:
+        """Note which glyphs `canvas` draws: their fonts are written at the end."""
+        for line in canvas.lines:
+            self._glyphs.add(line.pieces)
+
+    def _write_fonts(self) -> None:
+        """Write what the pages call their fonts."""
+        fonts = [*self._faces, *self._glyphs.write(self)]
+        self._write_object(self._fonts, b"<< %b >>" % b" ".join(b"/%b %d 0 R" % font for font in fonts))
 
     def _add_page_tree(self) -> int:
         """Write the nodes over the pages, level by level, and return the root (7.7.3)."""
