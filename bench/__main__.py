@@ -1,4 +1,4 @@
-"""`python -m bench [render] [whole_job] [assembly] [memory] [--rounds N] [--shape NAME] [--json]`."""
+"""`python -m bench [NAME ...] [--rounds N] [--shape NAME] [--json]`: the names are the keys of `BENCHES`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import argparse
 import json
 import sys
 
-from bench import assembly, memory, render, whole_job
+from bench import assembly, fetch, imports, memory, render, whole_job
 from bench.shapes import SHAPES
 
-BENCHES = {"render": render, "whole_job": whole_job, "assembly": assembly, "memory": memory}
+BENCHES = {
+    "render": render,
+    "whole_job": whole_job,
+    "assembly": assembly,
+    "memory": memory,
+    "fetch": fetch,
+    "imports": imports,
+}
 
 
 def main() -> None:

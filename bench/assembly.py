@@ -15,14 +15,21 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from bench.shapes import phantom
+from ponte.geometry import FrameGeometry
 from ponte.image import Picture
 from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
-from render.pages import IMAGE_NAME, PageFrame, PageRecord, encode_page_image
+from render.images import WrittenImages
+from render.layout import Layout
+from render.options import Grid
+from render.page_image import encode_page_image
+from render.pages import PageFrame
 from render.pdf import DocumentInfo, PageImage, PdfWriter
+from render.record import Record
 from render.texts import TEXTS
 
 PAGES = 200
 _STUDY = StudyAttributes(patient_name="Bench Phantom", patient_id="B1", study_date="20260102")
+_GEOMETRY = FrameGeometry(("R", "A", "L", "P"), 0.7)
 _SERIES = SeriesAttributes(series_number=3, modality="CT", series_description="Chest")
 
 
@@ -53,14 +60,15 @@ def _picture(number: int, rng: np.random.Generator) -> Picture:
 def _ours(images: Sequence[PageImage]) -> BytesIO:
     out = BytesIO()
     writer, frame = PdfWriter(out), PageFrame(_STUDY, TEXTS["en"], len(images))
-    records = []
+    store, records = WrittenImages(writer), []
     for number, image in enumerate(images, start=1):
         instance = InstanceAttributes(instance_number=number)
-        placed = writer.add_image(image)
-        records.append(PageRecord(_SERIES, instance, 1, 1, placed, image.columns, image.rows))
-    for number, record in enumerate(records, start=1):
-        canvas, size = frame.image_page(record, number)
-        writer.add_page(canvas, size, [(IMAGE_NAME, record.image)])
+        handle = store.add(image)
+        columns, rows = image.columns, image.rows
+        records.append(Record(_SERIES, instance, 1, 1, None, _GEOMETRY, columns, rows, handle))
+    for number, page in enumerate(Layout(Grid(), "A4").pages(records), start=1):
+        canvas, resources = frame.draw(page, number, store)
+        writer.add_page(canvas, page.size, resources)
     writer.finish(DocumentInfo("Bench", "Bench", "en", datetime.now(UTC)))
     return out
 

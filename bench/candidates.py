@@ -168,8 +168,17 @@ def cpu_seconds() -> float:
 
 def peak_bytes() -> int:
     """The most memory that this process ever held."""
+    return _memory("VmHWM:")
+
+
+def memory_bytes() -> int:
+    """The memory that this process holds now."""
+    return _memory("VmRSS:")
+
+
+def _memory(name: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = [line for line in lines if line.startswith("VmHWM:")]
+    (line,) = [line for line in lines if line.startswith(name)]
     return int(line.split()[1]) * 1024
 
 

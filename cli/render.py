@@ -29,6 +29,19 @@ def render(
     anonymize: Annotated[bool, typer.Option("--anonymize", help="Leave all patient data out.")] = False,
     cover: Annotated[bool, typer.Option("--cover/--no-cover", help="Begin with a cover page.")] = True,
     lossless: Annotated[bool, typer.Option("--lossless", help="Keep all levels and pixels.")] = False,
+    grid: Annotated[str, typer.Option(help="Images on a page, rows x columns: 1x1 to 6x6.")] = "1x1",
+    paper: Annotated[Literal["A4", "letter", "fit"], typer.Option(help="Size of the pages.")] = "A4",
+    series: Annotated[
+        list[str] | None, typer.Option(help="Only this series, by number or UID; may be repeated.")
+    ] = None,
+    frames: Annotated[
+        int, typer.Option(min=0, help="So many frames of each multi-frame image, evenly spread; 0: all.")
+    ] = 0,
+    every: Annotated[int, typer.Option(min=1, help="Only one instance of so many.")] = 1,
+    max_pages: Annotated[int, typer.Option(min=0, help="End after so many pages of images; 0: none.")] = 0,
+    max_bytes: Annotated[
+        int, typer.Option(min=0, help="Make images smaller until the PDF keeps within this; 0: no limit.")
+    ] = 0,
     lang: Annotated[Literal["pt-BR", "en"], typer.Option(help="Language of the PDF.")] = "pt-BR",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Most threads that decode and compress.")] = 4,
     auth_file: Annotated[
@@ -39,13 +52,25 @@ def render(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Make a PDF of a study: a cover, then a page for each image."""
+    """Make a PDF of a study: a cover, then its images, series by series."""
+    from render.options import Grid
     from render.study import RenderOptions, render_study
 
     opened, named = open_source(source, auth_file)
     study_instance_uid = choose_study(opened, study or named)
     options = RenderOptions(
-        anonymize=anonymize, cover_page=cover, lossless=lossless, language=lang, max_workers=workers
+        anonymize=anonymize,
+        cover_page=cover,
+        lossless=lossless,
+        language=lang,
+        max_workers=workers,
+        grid=Grid.parse(grid),
+        paper=paper,
+        series=tuple(series or ()),
+        frames=frames,
+        every=every,
+        max_pages=max_pages,
+        max_bytes=max_bytes,
     )
     with whole_file(output) as stream, _progress() as on_progress:
         report = render_study(opened, study_instance_uid, stream, options, on_progress=on_progress)
@@ -68,12 +93,15 @@ def as_object(output: Path, report: RenderReport) -> dict[str, Any]:
         "not_shown": [asdict(entry) for entry in report.not_shown],
         "partial": report.partial,
         "seconds": {step: round(value, 3) for step, value in asdict(report.seconds).items()},
+        "left_out": report.left_out,
     }
 
 
 def _print_summary(output: Path, report: RenderReport) -> None:
     size = f"{report.bytes / 1e6:.1f} MB in {report.seconds.total:.1f} s"
     print_line(f"{output}: {report.pages} pages, {report.shown} of {report.frames} images, {size}")
+    if report.left_out:
+        print_line(f"  left out on request: {report.left_out} images or instances")
     for entry in report.not_shown[:_LISTED]:
         frame = f" frame {entry.frame_number}" if entry.frame_number else ""
         print_line(

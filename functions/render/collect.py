@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -14,21 +14,26 @@ from time import perf_counter
 from pydicom import Dataset
 
 from ponte import attributes
-from ponte.errors import BadAnswer, CannotDecode, LimitExceeded, PonteError
+from ponte.burned_in import Region, masked, trusted_regions
+from ponte.errors import BadAnswer, CannotDecode, LimitExceeded, NotAnImage, PonteError
 from ponte.image import Image, Picture
 from ponte.instance import open_instance
 from ponte.quiet import quiet
 from ponte.source import Fetched, Source
 from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
-from render.cover import SeriesTally
+from render.images import ImageStore
+from render.layout import Layout
 from render.options import RenderOptions
-from render.pages import NO_SERIES, PageRecord, color_space, encode_page_image, useful_halvings
-from render.pdf import PageImage, PdfWriter
+from render.page_image import color_space, encode_page_image
+from render.pdf import PageImage
+from render.record import NO_SERIES, Record, SeriesTally
 from render.report import NotShown, Progress
 
 _LOGGER = logging.getLogger(__name__)
 _IN_FLIGHT_BEYOND_WORKERS = 2
 _NO_INSTANCE = InstanceAttributes()
+
+Regions = tuple[Region, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +57,19 @@ class Clock:
 
 @dataclass(slots=True)
 class Collected:
-    """What came of the study: one record for each page, a tally for each series, and what is missing."""
+    """What came of the study: its records, a tally for each series, and what is missing.
+
+    `left_out` counts the instances and frames that the caller did not want.
+    """
 
     study: StudyAttributes | None = None
-    pages: list[PageRecord] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     series: dict[str, SeriesTally] = field(default_factory=dict)
     missing: list[Missing] = field(default_factory=list)
     instances: int = 0
     frames: int = 0
     shown: int = 0
+    left_out: int = 0
     clock: Clock = field(default_factory=Clock)
 
 
@@ -91,14 +100,19 @@ def _pass_on(image: Image, frame_index: int) -> _Outcome | None:
     return _Encoded(passed, picture, perf_counter() - began, 0.0)
 
 
-def _encode_frame(image: Image, frame_index: int, lossless: bool) -> _Outcome:
-    """Decode, display and compress one frame. Runs in a worker thread; what is wrong is returned."""
+def _encode_frame(image: Image, frame_index: int, layout: Layout | None, regions: Regions = None) -> _Outcome:
+    """Decode, display and compress one frame, without loss where there is no `layout` to fit it to.
+
+    Of a picture with `regions` only those are shown. Runs in a worker thread; what is wrong is returned.
+    """
     began = perf_counter()
     try:
-        halvings = 0 if lossless else _halvings(image, frame_index)
+        halvings = _halvings(image, frame_index, layout) if layout and regions is None else 0
         picture = image.picture(frame_index, halvings=halvings)
+        if regions is not None:
+            picture = replace(picture, pixels=masked(picture.pixels, regions))
         decoded = perf_counter()
-        page_image = encode_page_image(picture, lossless)
+        page_image = encode_page_image(picture, lossless=layout is None)
     except Exception as error:  # noqa: BLE001  (likewise)
         return _as_ponte_error(error)
     # The pixels are no longer needed: only the window and the notes go on.
@@ -107,10 +121,19 @@ def _encode_frame(image: Image, frame_index: int, lossless: bool) -> _Outcome:
     return _Encoded(page_image, bare, decoded - began, perf_counter() - decoded)
 
 
-def _halvings(image: Image, frame_index: int) -> int:
+def _halvings(image: Image, frame_index: int, layout: Layout) -> int:
     """How often the frame's resolution is halved in decoding: it still has all that the page can show."""
-    useful = useful_halvings(image.columns, image.rows, image.pixel_aspect)
+    useful = layout.useful_halvings(image.columns, image.rows * image.geometry(frame_index).pixel_aspect)
     return min(useful, image.most_halvings(frame_index)) if useful else 0
+
+
+def _evenly(count: int, most: int) -> Sequence[int]:
+    """So many of the frames, the first and the last among them; all of them where `most` is 0."""
+    if not most or most >= count:
+        return range(count)
+    if most == 1:
+        return [count // 2]
+    return [round(number * (count - 1) / (most - 1)) for number in range(most)]
 
 
 def _position(image: Image, instance: InstanceAttributes, frame_index: int) -> float | None:
@@ -135,22 +158,23 @@ def _as_ponte_error(error: Exception) -> PonteError:
 
 
 class Collector:
-    """Runs the pipeline once. Images are in `writer` when `run` returns; pages are not."""
+    """Runs the pipeline once. All images are in the store when `run` returns."""
 
     def __init__(
         self,
-        writer: PdfWriter,
+        images: ImageStore,
         study_instance_uid: str,
         options: RenderOptions,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
-        self._writer = writer
+        self._images = images
+        self._layout = None if options.lossless else Layout(options.grid, options.paper)
         self._study_instance_uid = study_instance_uid
         self._options = options
         self._on_progress = on_progress
         # Decoding and compressing keep a processor busy: more threads than processors only hinder one another
         self._workers = min(options.max_workers, _processors())
-        self._pending: deque[tuple[PageRecord, Future[_Outcome] | _Outcome]] = deque()
+        self._pending: deque[tuple[Record, Future[_Outcome] | _Outcome]] = deque()
         self._collected = Collected()
 
     def run(self, source: Source) -> Collected:
@@ -166,6 +190,7 @@ class Collector:
     def _take_all(self, source: Source, executor: ThreadPoolExecutor) -> None:
         for fetched in self._timed(source.instances(self._study_instance_uid)):
             self._take(fetched, executor)
+            del fetched  # not to be held while the next one arrives
         while self._pending:
             self._finish_oldest()
 
@@ -178,6 +203,7 @@ class Collector:
             if fetched is None:
                 return
             yield fetched
+            del fetched
 
     def _take(self, fetched: Fetched, executor: ThreadPoolExecutor) -> None:
         """Open one instance and hand its frames to the workers, waiting while too many are in flight."""
@@ -193,41 +219,71 @@ class Collector:
             return
         finally:
             self._collected.clock.decode += perf_counter() - began
+        if not self._is_wanted(series, instance):
+            self._leave_out(series, 1)
+            return
         try:
-            image = Image(dataset)
+            image, regions = Image(dataset), self._trusted(dataset)
         except Exception as error:  # noqa: BLE001  (likewise)
             self._miss_instance(series, instance, _as_ponte_error(error))
             return
-        self._submit(image, series, instance, executor)
+        self._submit(image, regions, series, instance, executor)
+
+    def _trusted(self, dataset: Dataset) -> Regions:
+        """What of a picture an anonymous document shows; None for all of it. Raises `NotAnImage`."""
+        if not self._options.anonymize:
+            return None
+        with quiet():
+            regions = trusted_regions(dataset)
+        if regions is not None and not regions:
+            raise NotAnImage("Text may be burned into the picture", code="BURNED_IN")
+        return regions
+
+    def _is_wanted(self, series: SeriesAttributes, instance: InstanceAttributes) -> bool:
+        """By the series that the caller named, and one instance of so many by its number, else by arrival."""
+        names = self._options.series
+        if names and not {str(series.series_number), series.series_instance_uid} & set(names):
+            return False
+        tally = self._collected.series[series.series_instance_uid]
+        number = tally.received if instance.instance_number is None else instance.instance_number
+        return (number - 1) % self._options.every == 0
+
+    def _leave_out(self, series: SeriesAttributes, count: int) -> None:
+        self._collected.left_out += count
+        self._collected.series[series.series_instance_uid].left_out += count
 
     def _submit(
         self,
         image: Image,
+        regions: Regions,
         series: SeriesAttributes,
         instance: InstanceAttributes,
         executor: ThreadPoolExecutor,
     ) -> None:
+        chosen = _evenly(image.frame_count, self._options.frames)
         self._collected.frames += image.frame_count
-        for frame_index in range(image.frame_count):
+        self._leave_out(series, image.frame_count - len(chosen))
+        for frame_index in chosen:
             while len(self._pending) >= self._workers + _IN_FLIGHT_BEYOND_WORKERS:
                 self._finish_oldest()
-            record = PageRecord(
+            record = Record(
                 series,
                 instance,
                 frame_index + 1,
                 image.frame_count,
                 slice_position_mm=_position(image, instance, frame_index),
-                pixel_aspect=image.pixel_aspect,
+                geometry=image.geometry(frame_index),
+                columns=image.columns,
+                rows=image.rows,
             )
-            self._pending.append((record, self._begin(image, frame_index, executor)))
+            self._pending.append((record, self._begin(image, frame_index, regions, executor)))
 
     def _begin(
-        self, image: Image, frame_index: int, executor: ThreadPoolExecutor
+        self, image: Image, frame_index: int, regions: Regions, executor: ThreadPoolExecutor
     ) -> Future[_Outcome] | _Outcome:
         """What is passed on as it is takes no worker: that would cost more than the frame."""
-        lossless = self._options.lossless
-        passed = None if lossless else _pass_on(image, frame_index)
-        return passed or executor.submit(_encode_frame, image, frame_index, lossless)
+        passed = _pass_on(image, frame_index) if self._layout and regions is None else None
+        return passed or executor.submit(_encode_frame, image, frame_index, self._layout, regions)
 
     def _file(self, dataset: Dataset) -> tuple[SeriesAttributes, InstanceAttributes]:
         """The instance's attributes, counted under its series. Raises `BadAnswer` for another study.
@@ -261,12 +317,12 @@ class Collector:
         else:
             self._write(record, outcome)
         if self._on_progress is not None:
-            self._on_progress(Progress(self._collected.instances, len(self._collected.pages)))
+            self._on_progress(Progress(self._collected.instances, len(self._collected.records)))
 
-    def _write(self, record: PageRecord, encoded: _Encoded) -> None:
+    def _write(self, record: Record, encoded: _Encoded) -> None:
         collected, image = self._collected, encoded.image
         began = perf_counter()
-        number = self._writer.add_image(image)
+        handle = self._images.add(image)
         collected.clock.write += perf_counter() - began
         collected.clock.decode += encoded.decode_seconds
         collected.clock.encode += encoded.encode_seconds
@@ -274,19 +330,17 @@ class Collector:
         collected.series[record.series.series_instance_uid].shown += 1
         shown = replace(
             record,
-            image=number,
-            columns=image.columns,
-            rows=image.rows,
+            image=handle,
             window=encoded.picture.window,
             notes=encoded.picture.notes,
         )
-        collected.pages.append(shown)
+        collected.records.append(shown)
 
-    def _miss_frame(self, record: PageRecord, error: PonteError) -> None:
+    def _miss_frame(self, record: Record, error: PonteError) -> None:
         """A frame that could not be had: a page in its place."""
         frame_number = record.frame_number if record.frame_count > 1 else None
         self._miss(record.series, record.instance, error, frame_number)
-        self._collected.pages.append(replace(record, reason=error.code, detail=self._detail(error)))
+        self._collected.records.append(replace(record, reason=error.code, detail=self._detail(error)))
 
     def _miss_instance(
         self, series: SeriesAttributes, instance: InstanceAttributes, error: PonteError
@@ -294,14 +348,14 @@ class Collector:
         """No image at all; a page in its place unless it never was one."""
         self._miss(series, instance, error, None)
         if error.code != "NOT_AN_IMAGE":
-            page = PageRecord(series, instance, 1, 1, reason=error.code, detail=self._detail(error))
-            self._collected.pages.append(page)
+            page = Record(series, instance, 1, 1, reason=error.code, detail=self._detail(error))
+            self._collected.records.append(page)
 
     def _miss_unreadable(self, error: PonteError) -> None:
         """What cannot be read belongs to no series: its page comes last."""
         self._miss(NO_SERIES, _NO_INSTANCE, error, None)
-        page = PageRecord(NO_SERIES, _NO_INSTANCE, 1, 1, reason=error.code, detail=self._detail(error))
-        self._collected.pages.append(page)
+        page = Record(NO_SERIES, _NO_INSTANCE, 1, 1, reason=error.code, detail=self._detail(error))
+        self._collected.records.append(page)
 
     def _miss(
         self,

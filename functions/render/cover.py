@@ -1,15 +1,19 @@
-"""The cover: what the study is, what of it is in the document, and what is not."""
+"""The cover: what the study is, what of it is in the document and where, and what is not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ponte.study import SeriesAttributes, StudyAttributes
+from ponte.study import StudyAttributes
+from render.images import ImageStore
+from render.layout import MARGIN, Page
 from render.options import RequestCodes
-from render.pages import ACCENT, GRAY, MARGIN, PALE, RULE
+from render.pages import ACCENT, GRAY, PALE, RULE
 from render.pdf import A4_PORTRAIT, BLACK, Canvas, Colour
+from render.record import Record, SeriesTally
+from render.sheet import Sheet
 from render.texts import Texts
 from render.typeface import BOLD, REGULAR, SUBSTITUTE, Typeface
 from render.version import PRODUCT
@@ -20,16 +24,9 @@ _LEFT, _RIGHT = MARGIN + 12, _WIDTH - MARGIN - 12
 _TOP, _BOTTOM = _HEIGHT - 52, 74.0
 _WHITE: Colour = (1.0, 1.0, 1.0)
 _ROW = 16.0
-
-
-@dataclass(slots=True)
-class SeriesTally:
-    """A series and what came of it: instances received, images shown, things not shown."""
-
-    attributes: SeriesAttributes
-    received: int = 0
-    shown: int = 0
-    not_shown: int = 0
+_SERIES_ROW = 40.0  # of a series, with its thumbnail
+_THUMBNAIL = 34.0
+_CODE = 64.0  # side of the code that leads to the job
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +48,9 @@ class Cover:
     series: Sequence[SeriesTally]
     missing: Sequence[MissingRow]
     created: datetime
+    left_out: int = 0
+    reduced: bool = False
+    job_url: str = ""
 
     def texts_shown(self) -> str:
         """Every value that came from outside, to see which characters the faces do not have."""
@@ -62,6 +62,7 @@ class Cover:
             study.accession_number,
             study.institution_name,
             study.referring_physician_name,
+            study.requested_procedure,
         ]
         values.extend(tally.attributes.series_description for tally in self.series)
         return "".join(values)
@@ -77,12 +78,21 @@ class _Column:
     numeric: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a series is in the document: its first page, and a picture that stands for it."""
+
+    page: int
+    thumbnail: Record | None
+
+
 class _Sheets:
     """Canvases filled from the top; a new one is begun where the room ends."""
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
         self.canvases: list[Canvas] = []
+        self.resources: list[list[tuple[str, int]]] = []
         self.y = 0.0
         self.begin()
 
@@ -95,10 +105,17 @@ class _Sheets:
         canvas = Canvas()
         canvas.rectangle(0, _HEIGHT - 8, _WIDTH, 8, ACCENT)
         self.canvases.append(canvas)
+        self.resources.append([])
         self.y = _TOP
         if len(self.canvases) > 1:
             canvas.text(_LEFT, self.y, self._texts.continued, BOLD, 12, ACCENT)
             self.y -= 30
+
+    def image(self, number: int, x: float, y: float, width: float, height: float) -> None:
+        """Draw an image of the document on this sheet."""
+        name = f"T{len(self.resources[-1])}"
+        self.resources[-1].append((name, number))
+        self.canvas.image(name, x, y, width, height)
 
     def make_room(self, height: float) -> bool:
         """True when `height` points did not fit and a new sheet was begun."""
@@ -108,19 +125,47 @@ class _Sheets:
         return True
 
 
-def draw_cover(cover: Cover, texts: Texts) -> list[Canvas]:
-    """Draw the cover on as many A4 sheets as it needs. `finish_cover` numbers them."""
+def draw_cover(cover: Cover, pages: Sequence[Page], images: ImageStore, texts: Texts) -> list[Sheet]:
+    """Draw the cover on as many A4 sheets as it needs; `pages` are those that follow them.
+
+    Drawn twice: it says on which page a series begins, and so how many sheets it has itself.
+    """
+    count = len(_draw(cover, _places(pages, 0), images, texts).canvases)
+    sheets = _draw(cover, _places(pages, count), images, texts)
+    _finish(sheets.canvases, cover, texts, count + len(pages))
+    drawn = zip(sheets.canvases, sheets.resources, strict=True)
+    return [Sheet(canvas, A4_PORTRAIT, resources, framed=False) for canvas, resources in drawn]
+
+
+def _draw(cover: Cover, places: Mapping[str, Place], images: ImageStore, texts: Texts) -> _Sheets:
     sheets = _Sheets(texts)
+    _draw_code(sheets, cover)
     _draw_heading(sheets, cover, texts)
     _draw_facts(sheets, _facts(cover, texts))
-    _draw_series(sheets, cover.series, texts)
+    _draw_series(sheets, cover.series, places, images, texts)
     _draw_missing(sheets, cover, texts)
     _draw_remarks(sheets, cover, texts)
-    return sheets.canvases
+    return sheets
 
 
-def finish_cover(canvases: Sequence[Canvas], cover: Cover, texts: Texts, page_count: int) -> None:
-    """Draw the foot of every sheet, once the number of pages is known."""
+def _places(pages: Sequence[Page], before: int) -> dict[str, Place]:
+    """Where each series begins, and the picture in its middle."""
+    numbers, pictures = dict[str, int](), dict[str, list[Record]]()
+    for number, page in enumerate(pages, start=before + 1):
+        if page.hung:
+            continue
+        name = page.first.series.series_instance_uid
+        numbers.setdefault(name, number)
+        shown = [cell.record for cell in page.cells if cell.record.image is not None]
+        pictures.setdefault(name, []).extend(shown)
+    return {
+        name: Place(number, pictures[name][len(pictures[name]) // 2] if pictures[name] else None)
+        for name, number in numbers.items()
+    }
+
+
+def _finish(canvases: Sequence[Canvas], cover: Cover, texts: Texts, page_count: int) -> None:
+    """Draw the foot of every sheet."""
     generated = texts.generated.format(texts.moment(cover.created), PRODUCT)
     for number, canvas in enumerate(canvases, start=1):
         canvas.line(_LEFT, 52, _RIGHT, 52, 0.6, RULE)
@@ -129,8 +174,24 @@ def finish_cover(canvases: Sequence[Canvas], cover: Cover, texts: Texts, page_co
         canvas.text_right(_RIGHT, 28, texts.page.format(number, page_count), REGULAR, 8, GRAY)
 
 
+def _draw_code(sheets: _Sheets, cover: Cover) -> None:
+    """The job's address as a QR code, at the right of the heading."""
+    if not cover.job_url:
+        return
+    import segno
+
+    matrix = segno.make_qr(cover.job_url, error="m").matrix
+    side = _CODE / len(matrix)
+    top = _TOP + 12
+    for row, line in enumerate(matrix):
+        for column, dark in enumerate(line):
+            if dark:
+                x, y = _RIGHT - _CODE + column * side, top - (row + 1) * side
+                sheets.canvas.rectangle(x, y, side + 0.02, side + 0.02, BLACK)
+
+
 def _draw_heading(sheets: _Sheets, cover: Cover, texts: Texts) -> None:
-    canvas, room = sheets.canvas, _RIGHT - _LEFT
+    canvas, room = sheets.canvas, _RIGHT - _LEFT - (_CODE + 12 if cover.job_url else 0)
     canvas.text(_LEFT, sheets.y, texts.title, REGULAR, 11, ACCENT)
     sheets.y -= 28
     headline = texts.anonymous if cover.anonymous else cover.study.patient_name
@@ -166,6 +227,7 @@ def _facts(cover: Cover, texts: Texts) -> list[tuple[str, str]]:
         (texts.sex, texts.sexes.get(study.patient_sex, study.patient_sex)),
         (texts.referring, study.referring_physician_name),
         (texts.institution, study.institution_name),
+        (texts.requested_procedure, study.requested_procedure),
         (texts.exam_id, codes.exam_id),
         (texts.authorisation, codes.cod_autorizacao),
         (texts.procedure, codes.cod_procedimento),
@@ -192,12 +254,14 @@ def _draw_facts(sheets: _Sheets, facts: Sequence[tuple[str, str]]) -> None:
 def _columns(texts: Texts) -> tuple[_Column, ...]:
     """The table's columns, from the left edge to the right."""
     widths = (
-        (texts.number_column, 40.0, False),
-        (texts.modality_column, 42.0, False),
-        (texts.description_column, _RIGHT - _LEFT - 40 - 42 - 60 - 54 - 68, False),
-        (texts.instances_column, 60.0, True),
-        (texts.shown_column, 54.0, True),
-        (texts.not_shown_column, 68.0, True),
+        ("", 44.0, False),
+        (texts.number_column, 38.0, False),
+        (texts.modality_column, 38.0, False),
+        (texts.description_column, _RIGHT - _LEFT - 44 - 38 - 38 - 44 - 58 - 52 - 64, False),
+        (texts.page_column, 44.0, True),
+        (texts.instances_column, 58.0, True),
+        (texts.shown_column, 52.0, True),
+        (texts.not_shown_column, 64.0, True),
     )
     x, columns = _LEFT, list[_Column]()
     for title, width, numeric in widths:
@@ -206,24 +270,52 @@ def _columns(texts: Texts) -> tuple[_Column, ...]:
     return tuple(columns)
 
 
-def _draw_series(sheets: _Sheets, series: Sequence[SeriesTally], texts: Texts) -> None:
+def _draw_series(
+    sheets: _Sheets,
+    series: Sequence[SeriesTally],
+    places: Mapping[str, Place],
+    images: ImageStore,
+    texts: Texts,
+) -> None:
     columns = _columns(texts)
-    sheets.make_room(18 + 3 * _ROW)
+    titles = [column.title for column in columns]
+    sheets.make_room(18 + _ROW + 2 * _SERIES_ROW)
     _draw_section(sheets, texts.series_heading)
-    _draw_row(sheets, columns, [column.title for column in columns], BOLD, _WHITE, ACCENT)
+    _draw_row(sheets, columns, titles, BOLD, _WHITE, ACCENT)
     for index, tally in enumerate(series):
-        if sheets.make_room(_ROW):
-            _draw_row(sheets, columns, [column.title for column in columns], BOLD, _WHITE, ACCENT)
-        attributes = tally.attributes
-        number = "" if attributes.series_number is None else str(attributes.series_number)
-        counts = [str(count) for count in (tally.received, tally.shown, tally.not_shown)]
-        cells = [number, attributes.modality, attributes.series_description, *counts]
-        _draw_row(sheets, columns, cells, REGULAR, BLACK, PALE if index % 2 else None)
+        if sheets.make_room(_SERIES_ROW):
+            _draw_row(sheets, columns, titles, BOLD, _WHITE, ACCENT)
+        place = places.get(tally.attributes.series_instance_uid)
+        _draw_thumbnail(sheets, place, images, PALE if index % 2 else None)
+        _draw_row(sheets, columns, _cells(tally, place), REGULAR, BLACK, None)
+        sheets.y -= (_SERIES_ROW - _ROW) / 2
     totals = [sum(t.received for t in series), sum(t.shown for t in series), sum(t.not_shown for t in series)]
     sheets.make_room(_ROW)
     sheets.canvas.line(_LEFT, sheets.y + 11, _RIGHT, sheets.y + 11, 0.6, RULE)
-    _draw_row(sheets, columns, [texts.total, "", "", *map(str, totals)], BOLD, BLACK, None)
+    _draw_row(sheets, columns, ["", texts.total, "", "", "", *map(str, totals)], BOLD, BLACK, None)
     sheets.y -= 16
+
+
+def _cells(tally: SeriesTally, place: Place | None) -> list[str]:
+    attributes = tally.attributes
+    number = "" if attributes.series_number is None else str(attributes.series_number)
+    counts = [str(count) for count in (tally.received, tally.shown, tally.not_shown)]
+    page = str(place.page) if place else ""
+    return ["", number, attributes.modality, attributes.series_description, page, *counts]
+
+
+def _draw_thumbnail(sheets: _Sheets, place: Place | None, images: ImageStore, ground: Colour | None) -> None:
+    """The ground of the row, and a picture of the series; the row's text is in the middle of its height."""
+    top = sheets.y + _ROW - 5
+    if ground is not None:
+        sheets.canvas.rectangle(_LEFT, top - _SERIES_ROW, _RIGHT - _LEFT, _SERIES_ROW, ground)
+    record = place.thumbnail if place else None
+    if record is not None and record.image is not None:
+        scale = _THUMBNAIL / max(record.columns, record.height)
+        width, height = record.columns * scale, record.height * scale
+        x, y = _LEFT + 22 - width / 2, top - _SERIES_ROW / 2 - height / 2
+        sheets.image(images.number(record.image), x, y, width, height)
+    sheets.y -= (_SERIES_ROW - _ROW) / 2
 
 
 def _draw_section(sheets: _Sheets, title: str) -> None:
@@ -284,7 +376,12 @@ def _draw_missing_row(sheets: _Sheets, row: MissingRow, texts: Texts) -> None:
 
 def _draw_remarks(sheets: _Sheets, cover: Cover, texts: Texts) -> None:
     """What the reader must know to read the rest rightly."""
-    if not REGULAR.missing(cover.texts_shown()):
-        return
-    sheets.make_room(13)
-    sheets.canvas.text(_LEFT, sheets.y - 4, texts.substituted.format(SUBSTITUTE), REGULAR, 9, GRAY)
+    remarks = [texts.left_out.format(cover.left_out)] if cover.left_out else []
+    if cover.reduced:
+        remarks.append(texts.reduced)
+    if REGULAR.missing(cover.texts_shown()):
+        remarks.append(texts.substituted.format(SUBSTITUTE))
+    for remark in remarks:
+        sheets.make_room(13)
+        sheets.canvas.text(_LEFT, sheets.y - 4, remark, REGULAR, 9, GRAY)
+        sheets.y -= 13

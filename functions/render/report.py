@@ -41,7 +41,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class RenderReport:
-    """Counts of a finished PDF. `frames` were found, `shown` of them have their image on a page."""
+    """Counts of a finished PDF. `frames` were found, `shown` of them have their image on a page.
+
+    `left_out` is how many instances and frames the caller did not want: that makes no PDF partial.
+    """
 
     pages: int
     instances: int
@@ -50,6 +53,7 @@ class RenderReport:
     not_shown: tuple[NotShown, ...]
     bytes: int
     seconds: Seconds
+    left_out: int = 0
 
     @property
     def partial(self) -> bool:

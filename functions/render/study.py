@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import perf_counter
@@ -14,11 +15,15 @@ from ponte.source import Source
 from ponte.study import StudyAttributes
 from render.allocator import keep_freed_memory
 from render.collect import Collected, Collector, Missing
-from render.cover import Cover, MissingRow, SeriesTally, draw_cover, finish_cover
+from render.cover import Cover, MissingRow, draw_cover
+from render.images import ImageStore, SpooledImages, WrittenImages
+from render.layout import Layout, Page
 from render.options import RenderOptions, RequestCodes
-from render.pages import IMAGE_NAME, NO_SERIES, PageFrame, PageRecord, series_title
-from render.pdf import A4_PORTRAIT, DocumentInfo, PdfWriter
+from render.pages import PageFrame
+from render.pdf import DocumentInfo, PdfWriter
+from render.record import NO_SERIES, Record, SeriesTally, series_title
 from render.report import NotShown, Progress, RenderReport, Seconds
+from render.sheet import Sheet
 from render.texts import TEXTS, Texts
 from render.version import PRODUCT
 
@@ -50,10 +55,11 @@ def render_study(
     began = perf_counter()
     keep_freed_memory()
     writer = PdfWriter(out)
-    collected = Collector(writer, study_instance_uid, options, on_progress).run(source)
-    _require_something(collected)
-    writing = perf_counter()
-    _write_document(writer, collected, options)
+    with _store(writer, options) as images:
+        collected = Collector(images, study_instance_uid, options, on_progress).run(source)
+        _require_something(collected)
+        writing = perf_counter()
+        _write_document(writer, images, collected, options)
     ended = perf_counter()
     clock = collected.clock
     write = clock.write + ended - writing
@@ -65,7 +71,19 @@ def render_study(
         not_shown=tuple(missing.not_shown for missing in collected.missing),
         bytes=writer.size_bytes,
         seconds=Seconds(clock.fetch, clock.decode, clock.encode, write, ended - began),
+        left_out=collected.left_out,
     )
+
+
+@contextmanager
+def _store(writer: PdfWriter, options: RenderOptions) -> Iterator[ImageStore]:
+    """Where images go. They wait in a file only where it is not known yet which are wanted, or how large."""
+    if not options.max_bytes and not options.max_pages:
+        yield WrittenImages(writer)
+        return
+    with SpooledImages(writer, options.max_bytes) as images:
+        yield images
+        images.check()
 
 
 def _require_something(collected: Collected) -> None:
@@ -81,41 +99,62 @@ def _require_something(collected: Collected) -> None:
         )
 
 
-def _write_document(writer: PdfWriter, collected: Collected, options: RenderOptions) -> None:
+def _write_document(
+    writer: PdfWriter, images: ImageStore, collected: Collected, options: RenderOptions
+) -> None:
     """Write cover, pages in reading order, bookmarks and what holds them together."""
     texts = TEXTS[options.language]
     created = datetime.now(UTC).astimezone()
     study = collected.study or StudyAttributes()
-    cover = _cover(collected, study, options, texts, created)
-    sheets = draw_cover(cover, texts) if options.cover_page else []
-    records = sorted(collected.pages, key=lambda record: record.order)
-    page_count = len(sheets) + len(records)
-    finish_cover(sheets, cover, texts, page_count)
+    records = sorted(collected.records, key=lambda record: record.order)
+    pages = _within(Layout(options.grid, options.paper).pages(records), options.max_pages, collected)
+    shown = [cell.record.image for page in pages for cell in page.cells if cell.record.image is not None]
+    images.choose(shown, len(pages))
+    sheets: Sequence[Sheet] = ()
+    if options.cover_page:
+        cover = _cover(collected, study, options, texts, created, reduced=images.reduced)
+        sheets = draw_cover(cover, pages, images, texts)
     for index, sheet in enumerate(sheets):
-        page = writer.add_page(sheet, A4_PORTRAIT, ())
+        page = writer.add_page(sheet.canvas, sheet.size, sheet.resources)
         if index == 0:
             writer.add_bookmark(texts.title, page)
-    _write_pages(writer, records, PageFrame(study, texts, page_count), len(sheets) + 1)
+    frame = PageFrame(study, texts, len(sheets) + len(pages))
+    _write_pages(writer, images, pages, frame, len(sheets) + 1)
     title = _document_title(study, options.anonymize, texts)
     writer.finish(DocumentInfo(title, PRODUCT, options.language, created))
 
 
-def _write_pages(writer: PdfWriter, records: Sequence[PageRecord], frame: PageFrame, first: int) -> None:
+def _within(pages: list[Page], most: int, collected: Collected) -> list[Page]:
+    """The first of the pages; the images on the others are left out, and counted."""
+    if not most or len(pages) <= most:
+        return pages
+    kept = {id(cell.record) for page in pages[:most] for cell in page.cells}
+    for page in pages[most:]:
+        for cell in page.cells:
+            if cell.record.image is not None and id(cell.record) not in kept:
+                tally = collected.series[cell.record.series.series_instance_uid]
+                tally.shown, tally.left_out = tally.shown - 1, tally.left_out + 1
+                collected.shown, collected.left_out = collected.shown - 1, collected.left_out + 1
+    return pages[:most]
+
+
+def _write_pages(
+    writer: PdfWriter, images: ImageStore, pages: Sequence[Page], frame: PageFrame, first: int
+) -> None:
     """Write the pages, with a bookmark where a series begins."""
-    series_instance_uid = None
-    for number, record in enumerate(records, start=first):
-        if record.image:
-            canvas, size = frame.image_page(record, number)
-            page = writer.add_page(canvas, size, [(IMAGE_NAME, record.image)])
-        else:
-            canvas, size = frame.notice_page(record, number)
-            page = writer.add_page(canvas, size, ())
-        if record.series.series_instance_uid != series_instance_uid:
-            series_instance_uid = record.series.series_instance_uid
-            writer.add_bookmark(_bookmark(record, frame.texts), page)
+    begun = set[str]()
+    for number, page in enumerate(pages, start=first):
+        canvas, resources = frame.draw(page, number, images)
+        written = writer.add_page(canvas, page.size, resources)
+        series_instance_uid = page.first.series.series_instance_uid
+        if page.hung:
+            writer.add_bookmark(frame.texts.hung, written)
+        elif series_instance_uid not in begun:
+            begun.add(series_instance_uid)
+            writer.add_bookmark(_bookmark(page.first, frame.texts), written)
 
 
-def _bookmark(record: PageRecord, texts: Texts) -> str:
+def _bookmark(record: Record, texts: Texts) -> str:
     """`Series 3 (CT): Chest`; only number and modality where the study is anonymous."""
     if record.unreadable:
         return texts.unreadable
@@ -132,7 +171,13 @@ def _document_title(study: StudyAttributes, anonymous: bool, texts: Texts) -> st
 
 
 def _cover(
-    collected: Collected, study: StudyAttributes, options: RenderOptions, texts: Texts, created: datetime
+    collected: Collected,
+    study: StudyAttributes,
+    options: RenderOptions,
+    texts: Texts,
+    created: datetime,
+    *,
+    reduced: bool,
 ) -> Cover:
     tallies = sorted(
         collected.series.values(),
@@ -148,7 +193,17 @@ def _cover(
         tallies.append(SeriesTally(named, received=unreadable, not_shown=unreadable))
     missing = [_missing_row(entry, options.anonymize, texts) for entry in collected.missing]
     codes = RequestCodes() if options.anonymize else options.codes
-    return Cover(study, options.anonymize, codes, tallies, missing, created)
+    return Cover(
+        study,
+        options.anonymize,
+        codes,
+        tallies,
+        missing,
+        created,
+        left_out=collected.left_out,
+        reduced=reduced,
+        job_url="" if options.anonymize else options.job_url,
+    )
 
 
 def _missing_row(missing: Missing, anonymous: bool, texts: Texts) -> MissingRow:

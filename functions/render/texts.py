@@ -29,6 +29,7 @@ class Texts:
     accession: str
     institution: str
     referring: str
+    requested_procedure: str
     study_uid: str
     exam_id: str
     authorisation: str
@@ -40,6 +41,7 @@ class Texts:
     number_column: str
     modality_column: str
     description_column: str
+    page_column: str
     instances_column: str
     shown_column: str
     not_shown_column: str
@@ -55,6 +57,10 @@ class Texts:
     generated: str
     limit: str
     substituted: str
+    left_out: str
+    reduced: str
+    hung: str
+    at_detector: str
     continued: str
     notice_title: str
     notice_body: str
@@ -98,7 +104,7 @@ _PORTUGUESE = Texts(
     decimal_point=",",
     title="Imagens do estudo",
     anonymous="Estudo anonimizado: sem dados do paciente",
-    burned_in="Textos gravados dentro das próprias imagens não são removidos.",
+    burned_in="Pode restar texto gravado dentro das imagens.",
     patient="Paciente",
     patient_id="ID do paciente",
     birth_date="Data de nascimento",
@@ -109,6 +115,7 @@ _PORTUGUESE = Texts(
     accession="Número de acesso",
     institution="Instituição",
     referring="Médico solicitante",
+    requested_procedure="Procedimento solicitado",
     study_uid="UID do estudo",
     exam_id="Código do exame",
     authorisation="Código de autorização",
@@ -120,6 +127,7 @@ _PORTUGUESE = Texts(
     number_column="Nº",
     modality_column="Mod.",
     description_column="Descrição",
+    page_column="Página",
     instances_column="Instâncias",
     shown_column="Imagens",
     not_shown_column="Não exibidas",
@@ -135,6 +143,10 @@ _PORTUGUESE = Texts(
     generated="Gerado em {} por {}",
     limit="Não é dispositivo médico. As imagens deste documento não se destinam a diagnóstico.",
     substituted="O sinal {} está no lugar de caracteres que a fonte deste documento não tem.",
+    left_out="Deixadas de fora a pedido: {} imagens ou instâncias.",
+    reduced="Imagens reduzidas para que o documento caiba no tamanho pedido.",
+    hung="Mamografia",
+    at_detector="(no detector)",
     continued="Imagens do estudo (continuação)",
     notice_title="Esta imagem não pôde ser exibida",
     notice_body="Consulte-a no sistema de origem.",
@@ -150,6 +162,7 @@ _PORTUGUESE = Texts(
         "INFLATE_LIMIT": "A imagem é maior do que o limite deste sistema.",
         "MEMORY": "A imagem precisa de mais memória do que este sistema tem.",
         "TIME": "O tempo para processar a imagem acabou.",
+        "BURNED_IN": "A imagem pode conter texto gravado, e o documento é anônimo.",
         "NOT_DICOM": "O arquivo não é DICOM.",
         "TRUNCATED": "O arquivo chegou incompleto.",
         "EMPTY": "O arquivo está vazio.",
@@ -170,7 +183,7 @@ _ENGLISH = Texts(
     decimal_point=".",
     title="Study images",
     anonymous="Anonymised study: no patient data",
-    burned_in="Text burned into the images themselves is not removed.",
+    burned_in="Text burned into the images may remain.",
     patient="Patient",
     patient_id="Patient ID",
     birth_date="Birth date",
@@ -181,6 +194,7 @@ _ENGLISH = Texts(
     accession="Accession number",
     institution="Institution",
     referring="Referring physician",
+    requested_procedure="Requested procedure",
     study_uid="Study UID",
     exam_id="Exam code",
     authorisation="Authorisation code",
@@ -192,6 +206,7 @@ _ENGLISH = Texts(
     number_column="No.",
     modality_column="Mod.",
     description_column="Description",
+    page_column="Page",
     instances_column="Instances",
     shown_column="Images",
     not_shown_column="Not shown",
@@ -207,6 +222,10 @@ _ENGLISH = Texts(
     generated="Made {} by {}",
     limit="Not a medical device. The images in this document are not for diagnosis.",
     substituted="The sign {} stands for characters that this document's font does not have.",
+    left_out="Left out on request: {} images or instances.",
+    reduced="Images were made smaller for the document to keep within the size asked for.",
+    hung="Mammography",
+    at_detector="(at the detector)",
     continued="Study images (continued)",
     notice_title="This image could not be shown",
     notice_body="Look it up in the system that it came from.",
@@ -222,6 +241,7 @@ _ENGLISH = Texts(
         "INFLATE_LIMIT": "The image is larger than this system's limit.",
         "MEMORY": "The image needs more memory than this system has.",
         "TIME": "The time for processing the image ran out.",
+        "BURNED_IN": "Text may be burned into the image, and the document is anonymous.",
         "NOT_DICOM": "The file is not DICOM.",
         "TRUNCATED": "The file came incomplete.",
         "EMPTY": "The file is empty.",

@@ -6,6 +6,7 @@ import gzip
 import json
 import tracemalloc
 from collections.abc import Iterator
+from operator import attrgetter
 
 import pytest
 
@@ -162,6 +163,19 @@ def test_wr_10_five_thousand_instances_come_through_one_at_a_time(pacs: StubPacs
     pacs.routes[STUDY] = instances(*[b"x" * 200] * 5000)
     source = DicomWebSource(pacs.url, limits=FAST)
     assert sum(1 for _ in source.instances(UID)) == 5000
+
+
+@pytest.mark.parametrize("header", ["", "Content-Length: 8000000\r\n"])
+def test_wr_10_no_more_than_one_instance_is_in_memory(pacs: StubPacs, header: str) -> None:
+    body = multipart(*[b"\0" * 8_000_000] * 3, part_headers=header)
+    pacs.routes[STUDY] = Answer(body=body, headers={"Content-Type": RELATED})
+    source = DicomWebSource(pacs.url, limits=FAST).instances(UID)
+    tracemalloc.start()
+    try:
+        assert sum(map(len, map(attrgetter("data"), source))) == 24_000_000  # which keeps none itself
+        assert tracemalloc.get_traced_memory()[1] < 12_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_wr_10_more_than_the_budget_are_refused(pacs: StubPacs) -> None:

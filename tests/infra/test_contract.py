@@ -163,11 +163,10 @@ def handler(event, context):
 """
 
 DECODERS = """
-import pydicom.pixels
-from pydicom.uid import *
-ASKED = [JPEGBaseline8Bit, JPEG2000Lossless, JPEG2000, RLELossless, HTJ2KLossless]
+from ponte.selftest import check_decoders
 def handler(event, context):
-    return [uid.name for uid in ASKED if not pydicom.pixels.get_decoder(uid).is_available]
+    wrong = [r for r in check_decoders() if r.status != 'ok']
+    return [r.name + ': ' + r.detail for r in wrong if 'cannot make a sample' not in r.detail]
 """
 
 
@@ -175,7 +174,7 @@ def test_the_codecs_that_the_layer_keeps_are_those_that_dicom_needs(invoke: Any)
     assert invoke("Worker", {}, probe=CODECS) == Outcome(answer={})
 
 
-def test_pydicom_finds_its_decoders_among_the_layers(invoke: Any) -> None:
+def test_every_decoder_is_among_the_layers(invoke: Any) -> None:
     assert invoke("Worker", {}, probe=DECODERS) == Outcome(answer=[])
 
 

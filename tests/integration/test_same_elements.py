@@ -25,6 +25,7 @@ def contents(dataset: Dataset) -> dict[int, tuple[str, object]]:
             value = element.value
             if element.VR == "SQ":
                 value = [contents(item) for item in value]
+            value = bytes(value) if isinstance(value, memoryview) else value
             found[int(tag)] = (element.VR, value if isinstance(value, bytes | list) else repr(value))
         except BROKEN_INPUT as error:
             found[int(tag)] = ("", type(error).__name__)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pikepdf
 import pytest
 from pydicom import dcmread
 
-from bench import memory, whole_job
+from bench import fetch, imports, memory, whole_job
 from bench.shapes import make_study
+from tests.stub_pacs import Answer, instances, stub_pacs
 
 
 @pytest.mark.parametrize("candidate", ["ours", "straightforward"])
@@ -37,3 +39,38 @@ def test_ratios_in_the_table_are_to_ours() -> None:
     figures = {"cpu": 1.0, "wall": 2.0, "bytes": 1e6, "import_cpu": 0.5}
     table = whole_job.as_table({"ct": {"ours": figures, "straightforward": {**figures, "cpu": 3.0}}})
     assert "| straightforward | 3.00 | 3.0x | 2.00 | 1.0x | 1.0 | 0.50 |" in table
+
+
+@pytest.mark.parametrize("client", ["ours", "unread", "transcoded", "urllib3", "requests"])
+def test_a_client_fetches_every_instance_and_says_its_cost(client: str) -> None:
+    study, sizes = "1.2.3", [1000, 300_000, 0]
+    rows = [
+        {"0020000E": {"vr": "UI", "Value": ["1.2.4"]}, "00080018": {"vr": "UI", "Value": [f"1.2.5.{n}"]}}
+        for n in range(len(sizes))
+    ]
+    with stub_pacs() as pacs:
+        pacs.routes[f"/studies/{study}"] = instances(*(b"\0" * size for size in sizes))
+        pacs.routes[f"/studies/{study}/instances"] = Answer(body=json.dumps(rows).encode())
+        for number, size in enumerate(sizes):
+            address = f"/studies/{study}/series/1.2.4/instances/1.2.5.{number}"
+            pacs.routes[address] = instances(b"\0" * size)
+        figures = fetch.run_client(client, pacs.url, study)
+    assert figures["bytes"] - sum(sizes) in range(1000 if client in ("unread", "transcoded") else 1)
+    assert figures["wall"] > 0
+
+
+@pytest.mark.parametrize("chunk", [7, 100, 5000])
+def test_the_parser_by_hand_reads_what_ours_reads(chunk: int) -> None:
+    values = [b"a" * 1000, b"", b"b\r\n\r\n" * 100]
+    head = "--X\r\nContent-Type: application/dicom\r\nContent-Length: {}\r\n\r\n"
+    body = b"\r\n".join(head.format(len(value)).encode() + value for value in values) + b"\r\n--X--\r\n"
+    chunks = [body[start : start + chunk] for start in range(0, len(body), chunk)]
+    assert list(fetch.parse_by_hand(iter(chunks))) == values
+    assert set(fetch.measure_parsers(chunks, b"X", rounds=1)) == {"ours", "by hand"}
+
+
+def test_imports_are_measured_as_they_ship_and_with_our_sources_compiled() -> None:
+    result = imports.run(rounds=1, _shapes=())
+    assert all(seconds > 0 for seconds in result["cpu"].values())
+    assert {"numpy", "pydicom", "standard library"} <= set(result["packages"])
+    assert "| as it ships |" in imports.as_table(result)

@@ -64,6 +64,7 @@ def test_json_is_one_object_alone_on_standard_output(
         "not_shown",
         "partial",
         "seconds",
+        "left_out",
     ]
     assert answer["pdf"] == str(output)
     assert answer["bytes"] == output.stat().st_size

@@ -247,6 +247,13 @@ def test_studies_are_listed_with_their_instances(pacs: StubPacs) -> None:
     assert source(pacs).studies(limit=5) == {"1.2": 7, "1.3": 0}
 
 
+@pytest.mark.parametrize("count", ["1e999", "NaN", '"many"', f'"{"9" * 5000}"', "-3", "null", "[]"])
+def test_a_count_that_is_none_is_0(pacs: StubPacs, count: str) -> None:
+    row = f'{{"0020000D": {{"Value": ["1.2"]}}, "00201208": {{"Value": [{count}]}}}}'
+    pacs.routes["/dicom-web/studies"] = Answer(body=f"[{row}]".encode())
+    assert source(pacs).studies() == {"1.2": 0}
+
+
 def test_an_empty_server_lists_no_studies(pacs: StubPacs) -> None:
     pacs.routes["/dicom-web/studies"] = Answer(204)
     assert source(pacs).studies() == {}

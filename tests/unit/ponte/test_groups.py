@@ -131,9 +131,9 @@ def test_reconstructed_nuclear_slices_lie_a_spacing_apart() -> None:
 def test_the_aspect_of_a_pixel_is_its_height_over_its_width(
     attributes: dict[str, Any], expected: float
 ) -> None:
-    assert Image(opened(TWO_FRAMES, **attributes)).pixel_aspect == expected
+    assert Image(opened(TWO_FRAMES, **attributes)).geometry(0).pixel_aspect == expected
 
 
 def test_the_aspect_of_an_enhanced_image_stands_in_its_groups() -> None:
     shared = group("PixelMeasuresSequence", PixelSpacing=[3, 1])
-    assert Image(enhanced(shared, [Dataset(), Dataset()])).pixel_aspect == 3.0
+    assert Image(enhanced(shared, [Dataset(), Dataset()])).geometry(0).pixel_aspect == 3.0

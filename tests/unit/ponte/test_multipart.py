@@ -105,6 +105,13 @@ def test_limits_are_kept(limits: PartLimits, header: bytes) -> None:
         parts(part * 2 + b"--X--", limits=limits)
 
 
+@pytest.mark.parametrize("promised", [b"9" * 18, b"9" * 30, b"9" * 5000])
+def test_what_no_memory_can_hold_is_refused(promised: bytes) -> None:
+    limits = PartLimits(part_bytes=1 << 62, total_bytes=1 << 62, parts=10)
+    with pytest.raises(LimitExceeded):
+        parts(b"--X\r\nContent-Length: " + promised + b"\r\n\r\na\r\n--X--", limits=limits)
+
+
 def test_endless_headers_are_refused() -> None:
     with pytest.raises((LimitExceeded, BadAnswer)):
         parts(b"--X\r\n" + b"A: b\r\n" * 100_000, size=4096, limits=PartLimits(10, 1 << 30, 10))

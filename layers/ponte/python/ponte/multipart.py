@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Buffer, Iterator
 from dataclasses import dataclass
+from io import BufferedReader, BytesIO, RawIOBase
 from typing import Final
 
 from ponte.errors import BadAnswer, LimitExceeded
@@ -12,6 +13,7 @@ from ponte.errors import BadAnswer, LimitExceeded
 _HEADER_LIMIT: Final = 64 << 10
 _PREFACE_LIMIT: Final = 64 << 10
 _BOUNDARY_LENGTH: Final = 70
+_LENGTH_DIGITS: Final = 19  # 64 bits; of thousands of digits Python makes no number
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))')
 
 
@@ -61,45 +63,72 @@ def iterate_parts(chunks: Iterator[bytes], boundary: bytes, limits: PartLimits) 
 
 
 class _Stream:
-    """A window on the bytes that arrive: grows as they are asked for, and is cut as they are taken."""
+    """The bytes that arrive, taken from the front. Of a chunk only what is not yet taken is kept."""
 
     def __init__(self, chunks: Iterator[bytes], limit: int) -> None:
         self._chunks = chunks
         self._left = limit
-        self._window = bytearray()
+        self._window = b""
+        self._at = 0
 
-    def more(self) -> None:
-        """Add a chunk to the window. Raises `BadAnswer` at the end of the answer, `LimitExceeded`."""
+    def take(self, length: int) -> bytes:
+        """Exactly `length` bytes. Memory is used as they arrive, not as they are promised."""
+        end = self._at + length
+        if end <= len(self._window):
+            taken, self._at = self._window[self._at : end], end
+            return taken
+        # `BufferedReader` fills the bytes that it hands out: nothing grows, nothing is copied once more.
+        try:
+            return BufferedReader(_Arriving(self), 1).read(length)
+        except MemoryError as error:
+            raise LimitExceeded(f"A part of {length} bytes does not fit into memory") from error
+
+    def fill(self, buffer: memoryview) -> int:
+        """Move what has arrived into `buffer`, at least one byte; returns how many."""
+        while self._at >= len(self._window):
+            self._window, self._at = self._next(), 0
+        piece = memoryview(self._window)[self._at : self._at + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+    def take_until(self, mark: bytes, limit: int, what: str) -> bytes:
+        """The bytes before `mark`, which is dropped. Raises `LimitExceeded` beyond `limit` bytes."""
+        gathered = BytesIO()
+        while (found := self._window.find(mark, self._at)) < 0:
+            settled = max(self._at, len(self._window) - len(mark) + 1)
+            gathered.write(memoryview(self._window)[self._at : settled])
+            if gathered.tell() > limit:
+                raise LimitExceeded(f"{what} is larger than {limit} bytes")
+            self._window, self._at = self._window[settled:] + self._next(), 0
+        gathered.write(memoryview(self._window)[self._at : found])
+        if gathered.tell() > limit:
+            raise LimitExceeded(f"{what} is larger than {limit} bytes")
+        self._at = found + len(mark)
+        return gathered.getvalue()
+
+    def _next(self) -> bytes:
+        """The next chunk. Raises `BadAnswer` at the end of the answer, `LimitExceeded`."""
         chunk = next(self._chunks, None)
         if chunk is None:
             raise BadAnswer("The multipart answer is cut: its closing boundary is missing")
         self._left -= len(chunk)
         if self._left < 0:
             raise LimitExceeded("The answer is larger than the limit on a study")
-        self._window += chunk
+        return chunk
 
-    def take(self, length: int) -> bytes:
-        """Exactly `length` bytes."""
-        while len(self._window) < length:
-            self.more()
-        with memoryview(self._window) as view:
-            taken = bytes(view[:length])
-        del self._window[:length]
-        return taken
 
-    def take_until(self, mark: bytes, limit: int, what: str) -> bytes:
-        """The bytes before `mark`, which is dropped. Raises `LimitExceeded` beyond `limit` bytes."""
-        searched = 0
-        while (found := self._window.find(mark, searched)) < 0:
-            searched = max(0, len(self._window) - len(mark) + 1)
-            if searched > limit:
-                raise LimitExceeded(f"{what} is larger than {limit} bytes")
-            self.more()
-        if found > limit:
-            raise LimitExceeded(f"{what} is larger than {limit} bytes")
-        taken = self.take(found)
-        del self._window[: len(mark)]
-        return taken
+class _Arriving(RawIOBase):
+    """The stream as a file that can be read."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        return self._stream.fill(memoryview(buffer))
 
 
 def _skip_preamble(stream: _Stream, delimiter: bytes) -> None:
@@ -137,7 +166,7 @@ def _body(stream: _Stream, headers: dict[str, str], separator: bytes, limit: int
     length = headers.get("content-length", "")
     if not length.isdecimal():
         return stream.take_until(separator, limit, "A part")
-    if int(length) > limit:
+    if len(length) > _LENGTH_DIGITS or int(length) > limit:
         raise LimitExceeded(f"A part is larger than {limit} bytes")
     data = stream.take(int(length))
     if stream.take(len(separator)) != separator:

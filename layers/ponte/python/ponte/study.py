@@ -28,6 +28,7 @@ class StudyAttributes:
     accession_number: str = ""
     institution_name: str = ""
     referring_physician_name: str = ""
+    requested_procedure: str = ""
 
     @classmethod
     def from_dataset(cls, dataset: Dataset) -> Self:
@@ -44,6 +45,7 @@ class StudyAttributes:
                 accession_number=attributes.text(dataset, "AccessionNumber"),
                 institution_name=attributes.text(dataset, "InstitutionName"),
                 referring_physician_name=person_name(dataset, "ReferringPhysicianName"),
+                requested_procedure=attributes.text(dataset, "RequestedProcedureDescription"),
             )
 
     def anonymous(self) -> Self:
