@@ -21,7 +21,9 @@ _LISTED = 20
 
 
 def render(
-    source: Annotated[str, typer.Argument(help="DICOMweb address (also .../studies/UID), folder or file.")],
+    source: Annotated[
+        str, typer.Argument(help="DICOMweb address (also .../studies/UID), folder, ZIP or file.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The PDF to write.")],
     study: Annotated[
         str | None, typer.Option(help="Study Instance UID; needed where there are several.")

@@ -67,6 +67,14 @@ class Texts:
     reason_label: str
     reasons: Mapping[str, str]
     other_reason: str
+    video_reasons: Mapping[str, str]
+    video_listed: str
+    video_poster: str
+    video_notice: str
+    video_of: str
+    video_labels: tuple[str, str, str, str, str]
+    video_contradicts: str
+    video_body: str
     notes: Mapping[str, str]
 
     def date(self, value: str) -> str:
@@ -94,9 +102,17 @@ class Texts:
         """A number with at most two decimals and none that say nothing."""
         return f"{value:.2f}".rstrip("0").rstrip(".").replace(".", self.decimal_point)
 
-    def reason(self, code: str) -> str:
-        """A reason code in words."""
-        return self.reasons.get(code, self.other_reason)
+    def duration(self, seconds: float) -> str:
+        """`2.5 s` below a minute, `12:05 min` from there on."""
+        if seconds < 60:
+            return f"{self.number(round(seconds, 1))} s"
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes}:{rest:02} min"
+
+    def reason(self, code: str, *, video: bool = False) -> str:
+        """A reason code in words; a video is no image."""
+        words = self.video_reasons.get(code) if video else None
+        return words or self.reasons.get(code, self.other_reason)
 
 
 _PORTUGUESE = Texts(
@@ -168,6 +184,20 @@ _PORTUGUESE = Texts(
         "EMPTY": "O arquivo está vazio.",
     },
     other_reason="O arquivo está danificado ou foi escrito fora do padrão.",
+    video_reasons={
+        "UNSUPPORTED_SYNTAX": "Falta neste sistema um programa que decodifique vídeo (ffmpeg).",
+        "CANNOT_DECODE": "O vídeo está danificado ou foi escrito fora do padrão.",
+        "MEMORY": "O vídeo precisa de mais memória do que este sistema tem.",
+        "TIME": "O tempo para processar o vídeo acabou.",
+        "PIXEL_BUDGET": "O vídeo é maior do que o limite deste sistema.",
+    },
+    video_listed="É um vídeo: o papel mostra no máximo um quadro dele.",
+    video_poster="Vídeo: esta página mostra apenas um quadro",
+    video_notice="Vídeo: nenhum quadro pôde ser exibido",
+    video_of="Quadro de capa: quadro {} de {}",
+    video_labels=("Compressão", "Tamanho", "Quadros (cabeçalho)", "Quadros por segundo", "Duração"),
+    video_contradicts="O cabeçalho DICOM contradiz o próprio vídeo, que é descrito aqui.",
+    video_body="Assista ao vídeo inteiro no sistema de origem.",
     notes={
         "window from the data": "janela calculada dos dados",
         "window of the image unusable": "janela da imagem inutilizável",
@@ -175,6 +205,7 @@ _PORTUGUESE = Texts(
         "real world values not applied": "valores físicos não aplicados",
         "colour space of the code stream used": "espaço de cor do fluxo codificado",
         "colour profile of the image unusable": "perfil de cor da imagem inutilizável",
+        "poster frame of a video": "quadro de capa de um vídeo",
         **{f"resolution 1/{1 << times}": f"resolução 1/{1 << times}" for times in range(1, 9)},
     },
 )
@@ -248,6 +279,20 @@ _ENGLISH = Texts(
         "EMPTY": "The file is empty.",
     },
     other_reason="The file is damaged or was written against the standard.",
+    video_reasons={
+        "UNSUPPORTED_SYNTAX": "This system lacks a program that decodes video (ffmpeg).",
+        "CANNOT_DECODE": "The video is damaged or was written against the standard.",
+        "MEMORY": "The video needs more memory than this system has.",
+        "TIME": "The time for processing the video ran out.",
+        "PIXEL_BUDGET": "The video is larger than this system's limit.",
+    },
+    video_listed="It is a video: paper shows one frame of it at most.",
+    video_poster="Video: this page shows a single frame of it",
+    video_notice="Video: no frame of it could be shown",
+    video_of="Poster frame: frame {} of {}",
+    video_labels=("Compression", "Size", "Frames (header)", "Frames a second", "Duration"),
+    video_contradicts="The DICOM header contradicts the video itself, which is described here.",
+    video_body="Watch the whole video in the system that it came from.",
     notes={},
 )
 
