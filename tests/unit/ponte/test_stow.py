@@ -296,12 +296,10 @@ def test_409_with_the_one_that_failed(pacs: StubPacs) -> None:
 @pytest.mark.parametrize(
     ("status", "error", "asked"),
     [
-        (400, DestinationRefused, 1),
         (401, AccessRefused, 1),
         (403, AccessRefused, 1),
         (404, DestinationRefused, 1),
-        (413, DestinationRefused, 1),
-        (415, DestinationRefused, 1),
+        (405, DestinationRefused, 1),
         (302, DestinationRefused, 1),
         (304, DestinationRefused, 1),
         (429, DestinationUnavailable, 3),
@@ -317,6 +315,21 @@ def test_a_request_that_failed_as_a_whole_raises_and_what_may_pass_is_tried_agai
         store(pacs)
     assert caught.value.code == "PACS_ERROR"
     assert len(pacs.asked) == asked
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422])
+def test_a_batch_that_is_refused_whole_is_halved_until_the_one_is_found(pacs: StubPacs, status: int) -> None:
+    def answer(asked: Asked) -> Answer:
+        return Answer(status) if any(b"bad" in part for part in parts(asked)) else everything(asked)
+
+    pacs.routes[STUDIES] = answer
+    sent = [instance(f"1.2.{number}") for number in range(5)]
+    sent[3] = Outgoing("1.2.3", b"bad")
+    outcomes = store(pacs, *sent)
+    assert [one.sop_instance_uid for one in outcomes] == [one.sop_instance_uid for one in sent]
+    assert [one.status for one in outcomes] == ["stored", "stored", "stored", "refused", "stored"]
+    assert outcomes[3].detail == f"The server answers {status}"
+    assert len(pacs.asked) == 7
 
 
 def test_a_busy_server_is_asked_again_with_all_of_it(pacs: StubPacs, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ _CHUNK = 256 << 10
 _STALL_S = 60.0
 _SLOWEST = 1 << 20  # bytes a second at which a server is given time to store
 _SAME_METHOD = frozenset({307, 308})
+_CONTENT = frozenset({400, 413, 415, 422})  # statuses that are about what was sent, not about the address
 _PART_HEAD = "--{}\r\nContent-Type: application/dicom\r\n\r\n"
 _PART_END = b"\r\n"
 
@@ -118,6 +119,10 @@ class StoreLimits:
     backoff_s: float = 0.5
 
 
+class _NotTaken(DestinationRefused):  # a message to the caller above
+    """The server does not take this request; it may take a smaller one, or one with other instances."""
+
+
 class StowDestination:
     """A DICOMweb server that takes instances at `url`/studies.
 
@@ -144,7 +149,19 @@ class StowDestination:
         for batch in _batches(instances, self._limits):
             yield from self._store(batch)
 
-    def _store(self, batch: Sequence[Outgoing]) -> list[Outcome]:
+    def _store(self, batch: Sequence[Outgoing]) -> Iterator[Outcome]:
+        """As `store`, of one batch: halved where it is refused without a word on which instance is meant."""
+        try:
+            outcomes = self._persist(batch)
+        except _NotTaken as error:
+            if len(batch) > 1:
+                yield from self._store(batch[: len(batch) // 2])
+                yield from self._store(batch[len(batch) // 2 :])
+                return
+            outcomes = [Outcome(batch[0].sop_instance_uid, "refused", error.detail)]
+        yield from outcomes
+
+    def _persist(self, batch: Sequence[Outgoing]) -> list[Outcome]:
         attempt = 0
         while True:
             try:
@@ -315,7 +332,10 @@ def _translated() -> Iterator[None]:
 
 
 def _check_status(answer: urllib3.BaseHTTPResponse) -> None:
-    """Raise unless the answer may say what became of each instance (PS3.18 10.5.3)."""
+    """Raise unless the answer may say what became of each instance (PS3.18 10.5.3).
+
+    A batch with one instance that it cannot read is answered with 400 as a whole by some, Orthanc among them.
+    """
     status = answer.status
     if 200 <= status < 300 or status == 409:
         return
@@ -323,6 +343,8 @@ def _check_status(answer: urllib3.BaseHTTPResponse) -> None:
         raise AccessRefused(f"The server answers {status}: our credentials are refused")
     if status >= 500 or status in BUSY:
         raise Retry(DestinationUnavailable(f"The server answers {status}"), retry_after_s(answer))
+    if status in _CONTENT:
+        raise _NotTaken(f"The server answers {status}")
     raise DestinationRefused(f"The server answers {status}; expected 200, 202 or 409")
 
 
