@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from bench import assembly, fetch, imports, memory, render, whole_job
+from bench import assembly, fetch, imports, load, memory, render, scan, whole_job
 from bench.shapes import SHAPES
 
 BENCHES = {
@@ -16,6 +16,8 @@ BENCHES = {
     "memory": memory,
     "fetch": fetch,
     "imports": imports,
+    "scan": scan,
+    "load": load,
 }
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def preview(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A DICOM file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The PNG to write.")],
-    frame: Annotated[int, typer.Option(min=1, help="Number of the frame, from 1.")] = 1,
+    frame: Annotated[
+        int | None, typer.Option(min=1, help="Number of the frame, from 1; of a video its poster frame.")
+    ] = None,
     window: Annotated[
         str | None, typer.Option(metavar="C,W", help="Window center and width, in modality values.")
     ] = None,
@@ -27,25 +29,27 @@ def preview(
     """Write one frame as an 8-bit PNG, gray or RGB, as it would be displayed."""
     from PIL import Image as Png
 
-    from ponte.image import Image
     from ponte.instance import open_instance
+    from ponte.video import Video, open_image
 
     chosen = None if window is None else parse_window(window)
-    image = Image(open_instance(file.read_bytes()))
+    image = open_image(open_instance(file.read_bytes()))
+    frame = frame or (image.description.poster_frame if isinstance(image, Video) else 1)
     if frame > image.frame_count:
         raise InvalidRequest(f"--frame is {frame}; the image has {image.frame_count}")
     picture = image.picture(frame - 1, chosen, overlays=overlays)
     with whole_file(output) as stream:
         Png.fromarray(picture.pixels).save(stream, "PNG")
+    rows, columns = picture.pixels.shape[:2]
     used = None if picture.window is None else [picture.window.center, picture.window.width]
     if not as_json:
-        print_line(f"{output}: {image.columns} x {image.rows}, window {used or 'none'}")
+        print_line(f"{output}: {columns} x {rows}, window {used or 'none'}")
         return
     print_json(
         {
             "png": str(output),
-            "rows": image.rows,
-            "columns": image.columns,
+            "rows": rows,
+            "columns": columns,
             "frame": frame,
             "window": used,
             "photometric": image.photometric,

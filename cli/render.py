@@ -22,7 +22,9 @@ _LISTED = 20
 
 
 def render(
-    source: Annotated[str, typer.Argument(help="DICOMweb address (also .../studies/UID), folder or file.")],
+    source: Annotated[
+        str, typer.Argument(help="DICOMweb address (also .../studies/UID), folder, ZIP or file.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The PDF to write.")],
     study: Annotated[
         str | None, typer.Option(help="Study Instance UID; needed where there are several.")
@@ -107,10 +109,10 @@ def as_object(output: Path, report: RenderReport, filed: Filed | None = None) ->
         "instances": report.instances,
         "frames": report.frames,
         "shown": report.shown,
-        "left_out": report.left_out,
         "not_shown": [asdict(entry) for entry in report.not_shown],
         "partial": report.partial,
         "seconds": {step: round(value, 3) for step, value in asdict(report.seconds).items()},
+        "left_out": report.left_out,
     }
     return rendered | ({"stored": asdict(filed)} if filed else {})
 

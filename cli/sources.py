@@ -1,4 +1,4 @@
-"""What the word SOURCE on the command line means: a DICOMweb address, a folder or a file."""
+"""What the word SOURCE on the command line means: a DICOMweb address, a folder, a ZIP or another file."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SCHEMES = ("http://", "https://")
 _STUDIES = "/studies/"
+_HEAD = 4096  # bytes that tell a ZIP
 
 
 class ListedSource(Source, Protocol):
@@ -46,9 +47,20 @@ def open_source(source: str, auth_file: Path | None) -> tuple[ListedSource, str 
     path = Path(source)
     if not path.exists():
         raise InvalidRequest(f"{source} does not exist; expected a folder, a file or a DICOMweb address")
-    from ponte.folder import FolderSource
+    return _open_path(path), None
 
-    return FolderSource(path), None
+
+def _open_path(path: Path) -> ListedSource:
+    """A folder, a ZIP by its name or its content, or any other file."""
+    from ponte.archive import is_archive
+    from ponte.folder import FolderSource
+    from ponte.zipsource import ZipSource
+
+    if path.is_file():
+        with path.open("rb") as stream:
+            if path.suffix.lower() == ".zip" or is_archive(stream.read(_HEAD)):
+                return ZipSource(path)
+    return FolderSource(path)
 
 
 def _open_dicomweb(address: str, auth_file: Path | None) -> tuple[ListedSource, str | None]:

@@ -54,6 +54,13 @@ class Configuration(BaseModel):
     dicom_auth_secret_arn: str = ""
     dicom_auth_key_arn: str = ""
     allowed_client_ips: Listed = ()
+    api_tokens_secret_arn: str = ""
+    api_tokens_key_arn: str = ""
+    api_authorizer: Literal["none", "iam", "jwt"] = "none"
+    jwt_issuer: str = ""
+    jwt_audience: Listed = ()
+    api_rate_per_s: int = Field(default=50, ge=1, le=10_000)
+    api_burst: int = Field(default=100, ge=1, le=5_000)
     callback_allow_origins: Listed = ()
     create_log_url: str = ""
     default_max_workers: int = Field(default=4, ge=1, le=64)
@@ -125,7 +132,7 @@ class Configuration(BaseModel):
                 raise ValueError(f"{entry!r} is no origin (https://host:port) or CIDR")
         return entries
 
-    @field_validator("dicom_auth_secret_arn")
+    @field_validator("dicom_auth_secret_arn", "api_tokens_secret_arn")
     @classmethod
     def _secret(cls, value: str) -> str:
         if value and not _SECRET_ARN.fullmatch(value):
@@ -142,11 +149,7 @@ class Configuration(BaseModel):
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        if not self.is_local and not self.allowed_client_ips:
-            raise ValueError(
-                "ALLOWED_CLIENT_IPS is not set: the API would be open to everybody. "
-                "Name the addresses that may call it (ALLOWED_CLIENT_IPS=203.0.113.7,198.51.100.0/24)"
-            )
+        self._check_access()
         if self.default_max_workers > self.max_allowed_workers:
             raise ValueError("DEFAULT_MAX_WORKERS is above MAX_ALLOWED_WORKERS")
         if self.stub_layers and not self.is_local:
@@ -155,6 +158,25 @@ class Configuration(BaseModel):
         if any(given) and not all(given):
             raise ValueError("VPC_ID, SUBNET_IDS and SECURITY_GROUP_IDS go together: give all three, or none")
         return self
+
+    def _check_access(self) -> None:
+        """Raises ValueError where everybody could call, or where two of the ways in exclude each other."""
+        guarded = self.allowed_client_ips or self.api_tokens_secret_arn or self.api_authorizer != "none"
+        if not self.is_local and not guarded:
+            raise ValueError(
+                "ALLOWED_CLIENT_IPS is not set, nor API_TOKENS_SECRET_ARN, nor API_AUTHORIZER: the API would "
+                "be open to everybody. Name the addresses that may call it "
+                "(ALLOWED_CLIENT_IPS=203.0.113.7,198.51.100.0/24), or who may"
+            )
+        if self.api_tokens_secret_arn and self.api_authorizer != "none":
+            raise ValueError(
+                "API_TOKENS_SECRET_ARN and API_AUTHORIZER both want the Authorization header: give one"
+            )
+        is_jwt = self.api_authorizer == "jwt"
+        if is_jwt != bool(self.jwt_issuer) or is_jwt != bool(self.jwt_audience):
+            raise ValueError("JWT_ISSUER and JWT_AUDIENCE go with API_AUTHORIZER=jwt: give all three")
+        if is_jwt and not self.jwt_issuer.startswith("https://"):
+            raise ValueError("JWT_ISSUER is no https URL")
 
 
 def _is_origin(entry: str) -> bool:

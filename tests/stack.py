@@ -25,7 +25,7 @@ from infra.local.stack import LocalStack
 FINAL = ("delivered", "failed", "expired", "cancelled")
 DEAD_LOG_API = "http://127.0.0.1:9/log"
 """Nobody listens there: every test of the stack runs with its log API down, unless it says otherwise."""
-RETRY_SOON = {"RETRY_BASE_SECONDS": "0", "MAX_ATTEMPTS": "2"}
+RETRY_SOON = {"RETRY_BASE_SECONDS": "0", "MAX_ATTEMPTS": "2", "RETRY_SCHEDULE_SECONDS": "0,0"}
 
 
 def clean_environment() -> dict[str, str]:

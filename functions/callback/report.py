@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from callback.settings import ReportSettings, report_settings
 from ponte.errors import TransientError
 from ponte_aws import clients
+from ponte_aws.announce import count_metric
 from ponte_aws.jobs import JobNotFound, Jobs
 from ponte_aws.log import make_logger
 from ponte_aws.queues import Message, handle_batch
@@ -59,12 +60,15 @@ def handle(message: Message, settings: ReportSettings) -> None:
         "pacs_studies_iuid": job.request.study_instance_uid,
         "error": {"code": job.error.code, "detail": job.error.detail} if job.error else None,
     }
-    status = _post(settings, json.dumps(entry).encode())
-    if not 200 <= status < 300:
-        raise LogApiFailed(f"the log API answered {status}")
+    try:
+        _post(settings, json.dumps(entry).encode())
+    except LogApiFailed:
+        count_metric("ReportsFailed", 1)
+        raise
 
 
-def _post(settings: ReportSettings, body: bytes) -> int:
+def _post(settings: ReportSettings, body: bytes) -> None:
+    """Raises `LogApiFailed` for any answer but 2xx, and for none."""
     try:
         with urllib3.PoolManager(retries=False, timeout=settings.timeout_seconds) as pool:
             answer = pool.request(
@@ -76,6 +80,7 @@ def _post(settings: ReportSettings, body: bytes) -> int:
                 preload_content=False,
             )
             answer.release_conn()
-            return answer.status
     except urllib3.exceptions.HTTPError as error:
         raise LogApiFailed(f"no answer from the log API ({type(error).__name__})") from error
+    if not 200 <= answer.status < 300:
+        raise LogApiFailed(f"the log API answered {answer.status}")

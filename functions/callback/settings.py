@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from callback.retries import SCHEDULE_S
 
 
 class CallbackSettings(BaseSettings):
@@ -18,11 +20,23 @@ class CallbackSettings(BaseSettings):
     jobs_table: str
     pdf_bucket: str
     callback_queue_url: str
+    callback_queue_arn: str
+    callback_dead_letter_arn: str
+    schedule_group: str
+    scheduler_role_arn: str
     secrets_key_id: str
+    webhook_secret_arn: str = ""
     report_queue_url: str = ""
     callback_allow_origins: str = ""
-    max_attempts: int = Field(default=10, ge=1)
+    retry_schedule_seconds: str = ",".join(map(str, SCHEDULE_S))
+    max_receives: int = Field(default=3, ge=1)
     retry_base_seconds: int = Field(default=30, ge=0, le=900)
+    link_seconds: int = Field(default=900, ge=60)
+
+    @cached_property
+    def schedule(self) -> tuple[int, ...]:
+        """Seconds before each attempt, the first included."""
+        return tuple(int(part) for part in self.retry_schedule_seconds.split(","))
 
 
 class ReportSettings(BaseSettings):

@@ -1,12 +1,24 @@
-"""Who may call: `ALLOWED_CLIENT_IPS` against the gateway's own source address."""
+"""Who may call: `ALLOWED_CLIENT_IPS` against the gateway's own source address, and bearer tokens."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import ipaddress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ponte.errors import TransientError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+SHORTEST_TOKEN = 16
+
+
+class TokensUnusable(TransientError):
+    """The tokens are not what they should be: nobody gets in until they are. No token is part of the text."""
+
+    default_code = "INTERNAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,34 @@ class AllowedClients:
         except ValueError:
             return False
         return any(address.version == network.version and address in network for network in self.networks)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of those who may call, by the client's name."""
+
+    values: Mapping[str, str] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises `TokensUnusable` for a token that could be guessed."""
+        if not self.values or any(len(token) < SHORTEST_TOKEN for token in self.values.values()):
+            raise TokensUnusable(f"an API token is shorter than {SHORTEST_TOKEN} characters")
+
+    def owner(self, authorization: str) -> str | None:
+        """Whose token `Authorization: Bearer ...` holds, or None.
+
+        Digests of equal length are compared, with every token: time says neither which nor how much fits.
+        """
+        scheme, _, given = authorization.strip().partition(" ")
+        digest, found = _digest(given.strip()), None
+        for name, token in self.values.items():
+            if hmac.compare_digest(digest, _digest(token)):
+                found = name
+        return found if scheme.lower() == "bearer" else None
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _network(entry: str) -> Network:

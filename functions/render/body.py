@@ -32,15 +32,19 @@ class MalformedJson(InvalidRequest):
     default_code = "INVALID_JSON"
 
 
-def check_body(event: Mapping[str, Any]) -> None:
-    """Check the body of a gateway event. Raises `BodyTooLarge`, `MalformedJson`, `AmbiguousJson`."""
+def check_body(event: Mapping[str, Any]) -> bytes:
+    """Check the body of a gateway event, and answer its bytes.
+
+    Raises `BodyTooLarge`, `MalformedJson`, `AmbiguousJson`.
+    """
     body = event.get("body")
     if not body:
-        return
+        return b""
     if len(body) > 2 * MAX_BODY_BYTES:
         raise BodyTooLarge(f"the body is larger than {MAX_BODY_BYTES} bytes")
     text = _text(body) if event.get("isBase64Encoded") else body
-    if len(text.encode(errors="surrogatepass")) > MAX_BODY_BYTES:
+    raw = text.encode(errors="surrogatepass")
+    if len(raw) > MAX_BODY_BYTES:
         raise BodyTooLarge(f"the body is larger than {MAX_BODY_BYTES} bytes")
     try:
         value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_repeats)
@@ -50,6 +54,7 @@ def check_body(event: Mapping[str, Any]) -> None:
         raise MalformedJson(f"JSON decode error: {error}") from None
     if _depth(value) > MAX_DEPTH:
         raise AmbiguousJson(f"the JSON is nested more than {MAX_DEPTH} deep")
+    return raw
 
 
 def _text(body: str) -> str:

@@ -14,12 +14,14 @@ from time import perf_counter
 from pydicom import Dataset
 
 from ponte import attributes
-from ponte.errors import BadAnswer, CannotDecode, LimitExceeded, PonteError
+from ponte.burned_in import Region, masked, trusted_regions
+from ponte.errors import BadAnswer, CannotDecode, LimitExceeded, NotAnImage, PonteError
 from ponte.image import Image, Picture
 from ponte.instance import open_instance
 from ponte.quiet import quiet
 from ponte.source import Fetched, Source
 from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
+from ponte.video import Video, open_image
 from render.images import ImageStore
 from render.layout import Layout
 from render.options import RenderOptions
@@ -32,14 +34,20 @@ _LOGGER = logging.getLogger(__name__)
 _IN_FLIGHT_BEYOND_WORKERS = 2
 _NO_INSTANCE = InstanceAttributes()
 
+Regions = tuple[Region, ...] | None
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Something that is not shown, with what is needed to say where it belongs."""
+    """Something that is not shown, with what is needed to say where it belongs.
+
+    `video` is true for a video, of which at most its poster frame is shown.
+    """
 
     series: SeriesAttributes
     instance: InstanceAttributes
     not_shown: NotShown
+    video: bool = False
 
 
 @dataclass(slots=True)
@@ -97,15 +105,19 @@ def _pass_on(image: Image, frame_index: int) -> _Outcome | None:
     return _Encoded(passed, picture, perf_counter() - began, 0.0)
 
 
-def _encode_frame(image: Image, frame_index: int, layout: Layout | None) -> _Outcome:
+def _encode_frame(
+    image: Image | Video, frame_index: int, layout: Layout | None, regions: Regions = None
+) -> _Outcome:
     """Decode, display and compress one frame, without loss where there is no `layout` to fit it to.
 
-    Runs in a worker thread; what is wrong is returned.
+    Of a picture with `regions` only those are shown. Runs in a worker thread; what is wrong is returned.
     """
     began = perf_counter()
     try:
-        halvings = _halvings(image, frame_index, layout) if layout else 0
+        halvings = _halvings(image, frame_index, layout) if layout and regions is None else 0
         picture = image.picture(frame_index, halvings=halvings)
+        if regions is not None:
+            picture = replace(picture, pixels=masked(picture.pixels, regions))
         decoded = perf_counter()
         page_image = encode_page_image(picture, lossless=layout is None)
     except Exception as error:  # noqa: BLE001  (likewise)
@@ -116,8 +128,10 @@ def _encode_frame(image: Image, frame_index: int, layout: Layout | None) -> _Out
     return _Encoded(page_image, bare, decoded - began, perf_counter() - decoded)
 
 
-def _halvings(image: Image, frame_index: int, layout: Layout) -> int:
+def _halvings(image: Image | Video, frame_index: int, layout: Layout) -> int:
     """How often the frame's resolution is halved in decoding: it still has all that the page can show."""
+    if isinstance(image, Video):
+        return 0
     useful = layout.useful_halvings(image.columns, image.rows * image.geometry(frame_index).pixel_aspect)
     return min(useful, image.most_halvings(frame_index)) if useful else 0
 
@@ -131,9 +145,17 @@ def _evenly(count: int, most: int) -> Sequence[int]:
     return [round(number * (count - 1) / (most - 1)) for number in range(most)]
 
 
-def _position(image: Image, instance: InstanceAttributes, frame_index: int) -> float | None:
-    """The slice position of a frame; that of an instance of one frame is known already."""
-    return instance.slice_position_mm if image.frame_count == 1 else image.slice_position_mm(frame_index)
+def _position(image: Image | Video, instance: InstanceAttributes, frame_index: int) -> float | None:
+    """The slice position of a frame; that of an instance of one page is known already."""
+    if isinstance(image, Video) or image.frame_count == 1:
+        return instance.slice_position_mm
+    return image.slice_position_mm(frame_index)
+
+
+def _check_size(image: Image | Video, regions: Regions) -> None:
+    """Regions are those of the header's picture. Raises `NotAnImage` for a video of another size."""
+    if regions is not None and isinstance(image, Video) and image.description.contradicts:
+        raise NotAnImage("Text may be burned into the video, whose size is another one", code="BURNED_IN")
 
 
 def _processors() -> int:
@@ -205,7 +227,7 @@ class Collector:
         self._collected.instances += 1
         began = perf_counter()
         try:
-            dataset = open_instance(fetched.data)
+            dataset = open_instance(fetched.read())
             series, instance = self._file(dataset)
         except BadAnswer:
             raise
@@ -218,11 +240,22 @@ class Collector:
             self._leave_out(series, 1)
             return
         try:
-            image = Image(dataset)
+            image, regions = open_image(dataset), self._trusted(dataset)
+            _check_size(image, regions)
         except Exception as error:  # noqa: BLE001  (likewise)
             self._miss_instance(series, instance, _as_ponte_error(error))
             return
-        self._submit(image, series, instance, executor)
+        self._submit(image, regions, series, instance, executor)
+
+    def _trusted(self, dataset: Dataset) -> Regions:
+        """What of a picture an anonymous document shows; None for all of it. Raises `NotAnImage`."""
+        if not self._options.anonymize:
+            return None
+        with quiet():
+            regions = trusted_regions(dataset)
+        if regions is not None and not regions:
+            raise NotAnImage("Text may be burned into the picture", code="BURNED_IN")
+        return regions
 
     def _is_wanted(self, series: SeriesAttributes, instance: InstanceAttributes) -> bool:
         """By the series that the caller named, and one instance of so many by its number, else by arrival."""
@@ -239,14 +272,20 @@ class Collector:
 
     def _submit(
         self,
-        image: Image,
+        image: Image | Video,
+        regions: Regions,
         series: SeriesAttributes,
         instance: InstanceAttributes,
         executor: ThreadPoolExecutor,
     ) -> None:
-        chosen = _evenly(image.frame_count, self._options.frames)
+        """A picture of each wanted frame of an image; one of a video, its poster frame."""
         self._collected.frames += image.frame_count
-        self._leave_out(series, image.frame_count - len(chosen))
+        video = image.description if isinstance(image, Video) else None
+        if isinstance(image, Video):
+            chosen: Sequence[int] = [image.poster_index]
+        else:
+            chosen = _evenly(image.frame_count, self._options.frames)
+            self._leave_out(series, image.frame_count - len(chosen))
         for frame_index in chosen:
             while len(self._pending) >= self._workers + _IN_FLIGHT_BEYOND_WORKERS:
                 self._finish_oldest()
@@ -259,15 +298,18 @@ class Collector:
                 geometry=image.geometry(frame_index),
                 columns=image.columns,
                 rows=image.rows,
+                video=video,
             )
-            self._pending.append((record, self._begin(image, frame_index, executor)))
+            self._pending.append((record, self._begin(image, frame_index, regions, executor)))
 
     def _begin(
-        self, image: Image, frame_index: int, executor: ThreadPoolExecutor
+        self, image: Image | Video, frame_index: int, regions: Regions, executor: ThreadPoolExecutor
     ) -> Future[_Outcome] | _Outcome:
         """What is passed on as it is takes no worker: that would cost more than the frame."""
-        passed = _pass_on(image, frame_index) if self._layout else None
-        return passed or executor.submit(_encode_frame, image, frame_index, self._layout)
+        passed = None
+        if self._layout and regions is None and isinstance(image, Image):
+            passed = _pass_on(image, frame_index)
+        return passed or executor.submit(_encode_frame, image, frame_index, self._layout, regions)
 
     def _file(self, dataset: Dataset) -> tuple[SeriesAttributes, InstanceAttributes]:
         """The instance's attributes, counted under its series. Raises `BadAnswer` for another study.
@@ -300,6 +342,8 @@ class Collector:
             self._miss_frame(record, outcome)
         else:
             self._write(record, outcome)
+            if record.video is not None:
+                self._miss(record.series, record.instance, record.video.only_poster(), None, video=True)
         if self._on_progress is not None:
             self._on_progress(Progress(self._collected.instances, len(self._collected.records)))
 
@@ -322,8 +366,9 @@ class Collector:
 
     def _miss_frame(self, record: Record, error: PonteError) -> None:
         """A frame that could not be had: a page in its place."""
-        frame_number = record.frame_number if record.frame_count > 1 else None
-        self._miss(record.series, record.instance, error, frame_number)
+        is_video = record.video is not None
+        frame_number = record.frame_number if record.frame_count > 1 and not is_video else None
+        self._miss(record.series, record.instance, error, frame_number, video=is_video)
         self._collected.records.append(replace(record, reason=error.code, detail=self._detail(error)))
 
     def _miss_instance(
@@ -347,11 +392,13 @@ class Collector:
         instance: InstanceAttributes,
         error: PonteError,
         frame_number: int | None,
+        *,
+        video: bool = False,
     ) -> None:
         if series is not NO_SERIES:
             self._collected.series[series.series_instance_uid].not_shown += 1
         not_shown = NotShown(instance.sop_instance_uid, error.code, error.detail, frame_number)
-        self._collected.missing.append(Missing(series, instance, not_shown))
+        self._collected.missing.append(Missing(series, instance, not_shown, video))
 
     def _detail(self, error: PonteError) -> str:
         """What the page may say: a detail can quote a value of the dataset, so not when anonymous."""

@@ -36,6 +36,7 @@ class MissingRow:
     where: str
     reason: str
     detail: str
+    video: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +367,9 @@ def _draw_missing_row(sheets: _Sheets, row: MissingRow, texts: Texts) -> None:
     where = REGULAR.wrap(row.where, 9, split - 10, 2)
     for index, line in enumerate(where):
         sheets.canvas.text(_LEFT, sheets.y - 10 * index, line, REGULAR, 9)
-    reason = f"{texts.reason(row.reason)} ({row.reason})"
+    is_listed = row.video and row.reason == "UNSUPPORTED_SYNTAX"
+    words = texts.video_listed if is_listed else texts.reason(row.reason, video=row.video)
+    reason = f"{words} ({row.reason})"
     sheets.canvas.text(_LEFT + split, sheets.y, REGULAR.clip(reason, 9, room), REGULAR, 9)
     if row.detail:
         detail = REGULAR.clip(row.detail, 8, room)

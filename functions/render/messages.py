@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, RootModel, WithJsonSchema
 
 from ponte.uid import MAX_LENGTH, is_valid_uid
-from ponte_aws.jobs import RenderRequest
+from ponte_aws.jobs import Job, RenderRequest, State
 from ponte_aws.secrets import MAX_SECRET_BYTES
 
 MAX_CODE_LENGTH = 256
@@ -30,22 +31,42 @@ def _header_value(value: str | None) -> str | None:
     return value
 
 
-Uid = Annotated[str, AfterValidator(_uid)]
+_UID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "pattern": r"^[0-9]+(\.[0-9]+)*$"}
+_EXAM_ID_SCHEMA = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
+
+
+def _no_bool(value: Any) -> Any:
+    """JSON's true is no number, though Python's is."""
+    if isinstance(value, bool):
+        raise ValueError("must be an integer")  # noqa: TRY004  pydantic makes 422 of it
+    return value
+
+
+Uid = Annotated[str, AfterValidator(_uid), WithJsonSchema(_UID_SCHEMA)]
 Code = Annotated[str, Field(max_length=MAX_CODE_LENGTH)] | int | None
 HeaderValue = Annotated[str | None, AfterValidator(_header_value)]
-ExamId = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+ExamId = Annotated[
+    int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_no_bool), WithJsonSchema(_EXAM_ID_SCHEMA)
+]
+Workers = Annotated[int, BeforeValidator(_no_bool)] | None
 
 
 class SyncRequest(BaseModel):
     """Body of `POST /render/sync`. Unknown fields are ignored."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        json_schema_extra={
+            "example": {"examID": 12345, "pacs_studies_iuid": "1.2.840.113619.2.55.3.604688119"}
+        },
+    )
 
     examID: ExamId  # noqa: N815  the client's name
     pacs_studies_iuid: Uid
     anonymize: bool | None = False
     cover_page: bool | None = False
-    max_workers: int | None = None
+    max_workers: Workers = None
 
 
 class AsyncRequest(BaseModel):
@@ -76,7 +97,19 @@ class AsyncRequest(BaseModel):
     IntegrationToken: HeaderValue = None
     anonymize: bool | None = False
     cover_page: bool | None = True
-    max_workers: int | None = None
+    max_workers: Workers = None
+    delivery: Literal["inline", "link"] | None = "inline"
+
+
+class ReplayRequest(BaseModel):
+    """Body of `POST /jobs/{job_id}/replay`, which may be left out: the receiver's secrets, once more."""
+
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, json_schema_extra={"example": {"Authorization": "Bearer ..."}}
+    )
+
+    Authorization: HeaderValue = None
+    IntegrationToken: HeaderValue = None
 
 
 class Accepted(BaseModel):
@@ -99,22 +132,165 @@ class Health(BaseModel):
     allowed_ips_count: int
 
 
-class JobAnswer(BaseModel):
-    """Answer of `GET /jobs/{job_id}`."""
+class Check(BaseModel):
+    """What came of asking one thing: whether it answered, and after how many milliseconds."""
+
+    ok: bool
+    ms: int
+    detail: str | None
+
+
+class DeepHealth(BaseModel):
+    """Answer of `GET /health/deep`."""
+
+    status: Literal["ok", "degraded"]
+    checks: dict[str, Check]
+
+
+class JobError(BaseModel):
+    """Why a job, or its delivery, failed."""
+
+    code: str
+    detail: str
+
+
+class Progress(BaseModel):
+    """How far the rendering is: instances fetched, frames rendered; the totals once they are known."""
+
+    instances: int = 0
+    frames: int = 0
+    total: int | None = None
+    pages: int | None = None
+
+
+class Change(BaseModel):
+    """A change of state, and when it was."""
+
+    state: State
+    at: str
+
+
+class Attempt(BaseModel):
+    """One attempt at the callback. `error` is its class; `status` is null where there was no answer."""
+
+    attempt: int
+    at: str
+    status: int | None = None
+    latency_ms: int
+    bytes: int
+    error: str | None = None
+    detail: str | None = None
+
+
+class Delivery(BaseModel):
+    """How the callback stands. `attempts` counts those of the schedule that runs, or ran last."""
+
+    attempts: int = 0
+    ended: bool = False
+    delivered: bool = False
+    status: int | None = None
+    last_error: str | None = None
+    at: str | None = None
+    next_at: str | None = None
+
+
+class NotShownEntry(BaseModel):
+    """Something of the study that could not be put on a page."""
+
+    sop_instance_uid: str = ""
+    reason: str
+    detail: str = ""
+
+
+class Links(BaseModel):
+    """Where more is: the job itself, and a link to its PDF that lives for a short time."""
+
+    self: str
+    pdf: str | None = None
+
+
+class JobSummary(BaseModel):
+    """A job as a list shows it."""
 
     job_id: str
-    state: str
+    state: State
     examID: int  # noqa: N815
     pacs_studies_iuid: str
     created_at: str
     updated_at: str
-    progress: dict[str, int]
+    progress: Progress
     partial: bool
-    not_shown: list[dict[str, Any]]
     pages: int | None
-    error: dict[str, str] | None
-    callback: dict[str, Any] | None
-    links: dict[str, str]
+    error: JobError | None
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(**_summary(job))
+
+
+class JobPage(BaseModel):
+    """Answer of `GET /jobs`. `next` is the `cursor` of the next page, null on the last one."""
+
+    jobs: list[JobSummary]
+    next: str | None
+
+    @classmethod
+    def of(cls, jobs: Iterable[Job], following: str | None) -> Self:
+        return cls(jobs=[JobSummary.of(job) for job in jobs], next=following)
+
+
+class JobAnswer(JobSummary):
+    """Answer of `GET /jobs/{job_id}`. `callback` is null for a job that has none."""
+
+    not_shown: list[NotShownEntry]
+    history: list[Change]
+    callback: Delivery | None
+    attempts: list[Attempt]
+    links: Links
+
+    @classmethod
+    def of(cls, job: Job, pdf_url: str | None = None) -> Self:
+        return cls(
+            **_summary(job),
+            not_shown=[NotShownEntry.model_validate(entry) for entry in job.not_shown],
+            history=[Change.model_validate(entry) for entry in job.history],
+            callback=Delivery.model_validate(job.callback) if job.request.url_callback else None,
+            attempts=[Attempt.model_validate(entry) for entry in job.attempts],
+            links=Links(self=f"/jobs/{job.job_id}", pdf=pdf_url),
+        )
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "state": job.state,
+        "examID": job.request.exam_id,
+        "pacs_studies_iuid": job.request.study_instance_uid,
+        "created_at": job.created_at,
+        "updated_at": job.updated_at,
+        "progress": Progress.model_validate(job.progress),
+        "partial": job.partial,
+        "pages": job.pdf.pages if job.pdf else None,
+        "error": JobError(code=job.error.code, detail=job.error.detail) if job.error else None,
+    }
+
+
+class PdfLink(BaseModel):
+    """Answer of `POST /render/sync` to a caller that accepts JSON and no PDF."""
+
+    job_id: str
+    pdf_url: str
+    pdf_sha256: str
+    pdf_bytes: int
+    expires_at: str
+    pages: int
+    partial: bool
+
+
+class Throttled(BaseModel):
+    """429, as the gateway itself answers it."""
+
+    message: str
 
 
 class Problem(BaseModel):
@@ -142,6 +318,14 @@ class Unfit(BaseModel):
     detail: list[UnfitField]
 
 
+class UnfitOrProblem(RootModel[Unfit | Problem]):
+    """422 of `/render/sync`: a list in `detail` for a body that does not fit, else a problem."""
+
+
+class DeepHealthOrProblem(RootModel[DeepHealth | Problem]):
+    """503 of `/health/deep`: what was asked and did not answer, or that nothing could be asked."""
+
+
 def to_request(body: AsyncRequest | SyncRequest, *, default_workers: int, max_workers: int) -> RenderRequest:
     """What a body asks for, with the defaults of its endpoint and the workers clamped."""
     is_async = isinstance(body, AsyncRequest)
@@ -156,4 +340,5 @@ def to_request(body: AsyncRequest | SyncRequest, *, default_workers: int, max_wo
         cod_autorizacao=body.CodAutorizacao if isinstance(body, AsyncRequest) else None,
         cod_faturamento=body.CodFaturamento if isinstance(body, AsyncRequest) else None,
         cod_procedimento=body.CodProcedimento if isinstance(body, AsyncRequest) else None,
+        delivery=(body.delivery or "inline") if isinstance(body, AsyncRequest) else "inline",
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ponte.geometry import FrameGeometry
 from ponte.study import SeriesAttributes, StudyAttributes
+from ponte.video import VideoDescription
 from render.images import ImageStore
 from render.layout import BAND, FOOT, MARGIN, Box, Cell, Page, Size
 from render.pdf import Canvas, Colour
@@ -21,6 +22,7 @@ ACCENT: Colour = (0.05, 0.36, 0.45)
 PALE: Colour = (0.945, 0.955, 0.96)
 
 _NOTICE = 132.0  # height of a notice that has the page to itself
+_CAPTION, _CAPTION_GAP = 54.0, 8.0  # height of what stands over a poster frame, and of the space below it
 _LARGE, _SMALL = 9.0, 6.5  # size of the letters beside a picture: alone, and among others
 
 Resources = list[tuple[str, int]]
@@ -65,6 +67,8 @@ class PageFrame:
             self._notice(canvas, cell, alone=alone)
             return
         record = cell.record
+        if record.video is not None and alone:
+            cell = cell._replace(box=self._video_caption(canvas, record.video, cell.box))
         key = (record.geometry, record.columns, record.rows, cell.box, cell.side, alone)
         placed = self._places.get(key)
         if placed is None:
@@ -110,24 +114,64 @@ class PageFrame:
         y = box.y + (box.height - height) / 2
         canvas.rectangle(box.x, y, box.width, height, PALE)
         canvas.rectangle(box.x, y, 4, height, ACCENT)
-        reason = f"{texts.reason(record.reason)} ({record.reason})"
+        reason = f"{texts.reason(record.reason, video=record.video is not None)} ({record.reason})"
+        title, detail, body = self._notice_words(record)
         if not large:
-            self._small_notice(canvas, Box(box.x, y, box.width, height), reason)
+            self._small_notice(canvas, Box(box.x, y, box.width, height), title, reason)
             return
         x, room, top = box.x + 22, box.width - 44, y + height
-        canvas.text(x, top - 32, BOLD.clip(texts.notice_title, 15, room), BOLD, 15)
+        size = 15.0 if BOLD.width(title, 15) <= room else 10.0
+        canvas.text(x, top - 32, BOLD.clip(title, size, room), BOLD, size)
         lines = REGULAR.wrap(f"{texts.reason_label}: {reason}", 10.5, room, 2)
         for index, line in enumerate(lines):
             canvas.text(x, top - 54 - 12 * index, line, REGULAR, 10.5)
-        for index, line in enumerate(REGULAR.wrap(record.detail, 8.5, room, 2)):
+        for index, line in enumerate(REGULAR.wrap(detail, 8.5, room, 2)):
             canvas.text(x, top - 82 - 11 * index, line, REGULAR, 8.5, GRAY)
-        canvas.text(x, top - 116, REGULAR.clip(texts.notice_body, 10.5, room), REGULAR, 10.5)
+        canvas.text(x, top - 116, REGULAR.clip(body, 10.5, room), REGULAR, 10.5)
         if not alone:
             self._caption(canvas, cell)
 
-    def _small_notice(self, canvas: Canvas, box: Box, reason: str) -> None:
+    def _notice_words(self, record: Record) -> tuple[str, str, str]:
+        """Title, detail and advice: of a video, what it is."""
+        texts, video = self.texts, record.video
+        if video is None:
+            return texts.notice_title, record.detail, texts.notice_body
+        facts = self._video_facts(video)
+        return (
+            texts.video_notice,
+            f"{facts}. {texts.video_contradicts if video.contradicts else ''}",
+            texts.video_body,
+        )
+
+    def _video_caption(self, canvas: Canvas, video: VideoDescription, box: Box) -> Box:
+        """Over a poster frame: that it is one, and of what; answers where there is room for it."""
+        texts, (x, y, width, height) = self.texts, box
+        room, top = width - 28, y + height
+        canvas.rectangle(x, top - _CAPTION, width, _CAPTION, PALE)
+        canvas.rectangle(x, top - _CAPTION, 4, _CAPTION, ACCENT)
+        canvas.text(x + 14, top - 17, BOLD.clip(texts.video_poster, 12, room), BOLD, 12)
+        canvas.text(x + 14, top - 32, REGULAR.clip(self._video_facts(video), 8.5, room), REGULAR, 8.5)
+        poster = texts.video_of.format(video.poster_frame, video.frames)
+        told = f"{poster}. {texts.video_contradicts if video.contradicts else texts.video_body}"
+        canvas.text(x + 14, top - 45, REGULAR.clip(told, 8.5, room), REGULAR, 8.5)
+        return Box(x, y, width, height - _CAPTION - _CAPTION_GAP)
+
+    def _video_facts(self, video: VideoDescription) -> str:
+        """`Compression: H.264 High@4.1 · MP4 · Size: 1920 × 1080 · ...`, without what is not known."""
+        texts = self.texts
+        values = (
+            _joined(video.compression, video.container),
+            f"{video.columns} × {video.rows}",
+            str(video.frames),
+            texts.number(video.rate) if video.rate else "",
+            texts.duration(video.seconds) if video.seconds is not None else "",
+        )
+        facts = zip(texts.video_labels, values, strict=True)
+        return _joined(*(f"{label}: {value}" for label, value in facts if value))
+
+    def _small_notice(self, canvas: Canvas, box: Box, title: str, reason: str) -> None:
         room = box.width - 16
-        canvas.text(box.x + 10, box.y + box.height - 12, BOLD.clip(self.texts.notice_title, 7, room), BOLD, 7)
+        canvas.text(box.x + 10, box.y + box.height - 12, BOLD.clip(title, 7, room), BOLD, 7)
         most = max(1, int((box.height - 18) // 8))
         for index, line in enumerate(REGULAR.wrap(reason, 6.5, room, most)):
             canvas.text(box.x + 10, box.y + box.height - 21 - 8 * index, line, REGULAR, 6.5)
@@ -178,7 +222,7 @@ class PageFrame:
     def _line(self, record: Record) -> str:
         """`Instance 12 · Frame 3 of 50 · R MLO · Window C 40 W 400 · Position -12.5 mm`."""
         texts, parts = self.texts, [self._instance(record)]
-        if record.frame_count > 1:
+        if record.frame_count > 1 and (record.image is not None or record.video is None):
             parts.append(texts.frame.format(record.frame_number, record.frame_count))
         parts.append(f"{record.geometry.laterality} {record.geometry.view}".strip())
         if record.window is not None:

@@ -10,21 +10,29 @@ from aws_lambda_powertools.event_handler import Response
 
 _STATUS = {
     "INVALID_JSON": HTTPStatus.BAD_REQUEST,
+    "UNAUTHORIZED": HTTPStatus.UNAUTHORIZED,
     "CLIENT_NOT_ALLOWED": HTTPStatus.FORBIDDEN,
     "NOT_FOUND": HTTPStatus.NOT_FOUND,
     "JOB_NOT_FOUND": HTTPStatus.NOT_FOUND,
     "STUDY_NOT_FOUND": HTTPStatus.NOT_FOUND,
+    "PDF_NOT_FOUND": HTTPStatus.NOT_FOUND,
     "METHOD_NOT_ALLOWED": HTTPStatus.METHOD_NOT_ALLOWED,
     "IDEMPOTENCY_CONFLICT": HTTPStatus.CONFLICT,
     "JOB_BUSY": HTTPStatus.CONFLICT,
+    "JOB_FINISHED": HTTPStatus.CONFLICT,
+    "JOB_NOT_FINISHED": HTTPStatus.CONFLICT,
+    "JOB_CANCELLED": HTTPStatus.CONFLICT,
     "BODY_TOO_LARGE": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "INTERNAL": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "UNAVAILABLE": HTTPStatus.SERVICE_UNAVAILABLE,
     "PACS_ERROR": HTTPStatus.BAD_GATEWAY,
     "PACS_TIMEOUT": HTTPStatus.GATEWAY_TIMEOUT,
 }
 
 
-def problem(code: str, detail: str, *, job_id: str | None = None) -> Response[str]:
+def problem(
+    code: str, detail: str, *, job_id: str | None = None, headers: dict[str, str | list[str]] | None = None
+) -> Response[str]:
     """`{"detail", "code"}` as clients know it, with RFC 9457's keys beside.
 
     A code without a status of its own is a study that arrived and cannot be shown: 422.
@@ -34,7 +42,7 @@ def problem(code: str, detail: str, *, job_id: str | None = None) -> Response[st
     if job_id is not None:
         body["job_id"] = job_id
     body |= {"type": "about:blank", "title": status.phrase, "status": status.value}
-    return Response(status_code=status.value, content_type="application/json", body=json.dumps(body))
+    return Response(status.value, "application/json", json.dumps(body), headers=headers)
 
 
 def unfit(errors: list[dict[str, Any]]) -> Response[str]:

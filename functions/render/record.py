@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ponte.display import Window
 from ponte.geometry import UNKNOWN, FrameGeometry
 from ponte.study import InstanceAttributes, SeriesAttributes
+from ponte.video import VideoDescription
 from render.sheet import Document
 from render.texts import Texts
 
@@ -19,7 +20,8 @@ class Record:
     """One frame, or one document: a few numbers, and attributes that its series shares.
 
     `image` is the handle of the image in the `ImageStore`, None where there is a `document`, or a `reason`
-    why there is none. `columns` and `rows` are those of the frame, in whatever resolution it is kept.
+    why there is none. `columns` and `rows` are those of the frame, in whatever resolution it is kept. With
+    `video`, the image is the poster frame of one.
     """
 
     series: SeriesAttributes
@@ -36,6 +38,7 @@ class Record:
     reason: str = ""
     detail: str = ""
     document: Document | None = None
+    video: VideoDescription | None = None
 
     @property
     def unreadable(self) -> bool:

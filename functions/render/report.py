@@ -9,6 +9,8 @@ from dataclasses import dataclass
 class NotShown:
     """Something that could not be put on a page: one frame, or a whole instance where `frame_number` is None.
 
+    A video is always among them: of its frames a page shows one at most.
+
     `reason` is one of the closed list of reason codes; `detail` says more and holds no patient data.
     `sop_instance_uid` is empty where the instance could not be read at all.
     """

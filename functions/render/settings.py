@@ -21,10 +21,14 @@ class ApiSettings(BaseSettings):
     jobs_table: str
     pdf_bucket: str
     render_queue_url: str
+    callback_queue_url: str
     secrets_key_id: str
+    body_key_id: str
     report_queue_url: str = ""
     dicom_wado_url: str = ""
+    check_pacs: bool = True
     allowed_client_ips: str = ""
+    api_tokens_secret_arn: str = ""
     default_max_workers: int = Field(default=4, ge=1)
     max_allowed_workers: int = Field(default=8, ge=1)
     callback_allow_origins: str = ""

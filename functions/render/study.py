@@ -49,9 +49,10 @@ def render_study(
 ) -> RenderReport:
     """Write the study as a PDF into `out`, which needs only `write`.
 
-    One frame is one page; a frame that cannot be shown has a page that says why. Raises `StudyNotFound`,
-    `NothingToShow` when not one image could be put on a page, and whatever the source raises, also in the
-    middle: after an error `out` holds no document that a reader would open.
+    One frame is one page, and so is one video; a frame that cannot be shown has a page that says why. Raises
+    `StudyNotFound`, `NothingToShow` when not one image could be put on a page and no video described, and
+    whatever the source raises, also in the middle: after an error `out` holds no document that a reader
+    would open.
     """
     began = perf_counter()
     keep_freed_memory()
@@ -91,10 +92,10 @@ def _store(writer: PdfWriter, options: RenderOptions) -> Iterator[ImageStore]:
 
 
 def _require_something(collected: Collected) -> None:
-    """Raise unless at least one image has its page."""
+    """Raise unless at least one image has its page, or one video a page that says what it is."""
     if not collected.instances:
         raise StudyNotFound("the source has no instance of this study")
-    if not collected.shown:
+    if not collected.shown and not any(record.video for record in collected.records):
         reasons = Counter(missing.not_shown.reason for missing in collected.missing)
         listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(5))
         code = reasons.most_common(1)[0][0] if reasons else None
@@ -218,4 +219,5 @@ def _missing_row(missing: Missing, anonymous: bool, texts: Texts) -> MissingRow:
         parts.append(texts.instance.format(instance.instance_number))
     if what.frame_number is not None:
         parts.append(texts.frame_alone.format(what.frame_number))
-    return MissingRow(" · ".join(parts), what.reason, "" if anonymous else what.detail)
+    detail = "" if anonymous else what.detail
+    return MissingRow(" · ".join(parts), what.reason, detail, missing.video)

@@ -67,6 +67,14 @@ class Texts:
     reason_label: str
     reasons: Mapping[str, str]
     other_reason: str
+    video_reasons: Mapping[str, str]
+    video_listed: str
+    video_poster: str
+    video_notice: str
+    video_of: str
+    video_labels: tuple[str, str, str, str, str]
+    video_contradicts: str
+    video_body: str
     notes: Mapping[str, str]
 
     def date(self, value: str) -> str:
@@ -94,9 +102,17 @@ class Texts:
         """A number with at most two decimals and none that say nothing."""
         return f"{value:.2f}".rstrip("0").rstrip(".").replace(".", self.decimal_point)
 
-    def reason(self, code: str) -> str:
-        """A reason code in words."""
-        return self.reasons.get(code, self.other_reason)
+    def duration(self, seconds: float) -> str:
+        """`2.5 s` below a minute, `12:05 min` from there on."""
+        if seconds < 60:
+            return f"{self.number(round(seconds, 1))} s"
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes}:{rest:02} min"
+
+    def reason(self, code: str, *, video: bool = False) -> str:
+        """A reason code in words; a video is no image."""
+        words = self.video_reasons.get(code) if video else None
+        return words or self.reasons.get(code, self.other_reason)
 
 
 _PORTUGUESE = Texts(
@@ -104,7 +120,7 @@ _PORTUGUESE = Texts(
     decimal_point=",",
     title="Imagens do estudo",
     anonymous="Estudo anonimizado: sem dados do paciente",
-    burned_in="Textos gravados dentro das próprias imagens não são removidos.",
+    burned_in="Pode restar texto gravado dentro das imagens.",
     patient="Paciente",
     patient_id="ID do paciente",
     birth_date="Data de nascimento",
@@ -162,17 +178,33 @@ _PORTUGUESE = Texts(
         "INFLATE_LIMIT": "A imagem é maior do que o limite deste sistema.",
         "MEMORY": "A imagem precisa de mais memória do que este sistema tem.",
         "TIME": "O tempo para processar a imagem acabou.",
+        "BURNED_IN": "A imagem pode conter texto gravado, e o documento é anônimo.",
         "NOT_DICOM": "O arquivo não é DICOM.",
         "TRUNCATED": "O arquivo chegou incompleto.",
         "EMPTY": "O arquivo está vazio.",
     },
     other_reason="O arquivo está danificado ou foi escrito fora do padrão.",
+    video_reasons={
+        "UNSUPPORTED_SYNTAX": "Falta neste sistema um programa que decodifique vídeo (ffmpeg).",
+        "CANNOT_DECODE": "O vídeo está danificado ou foi escrito fora do padrão.",
+        "MEMORY": "O vídeo precisa de mais memória do que este sistema tem.",
+        "TIME": "O tempo para processar o vídeo acabou.",
+        "PIXEL_BUDGET": "O vídeo é maior do que o limite deste sistema.",
+    },
+    video_listed="É um vídeo: o papel mostra no máximo um quadro dele.",
+    video_poster="Vídeo: esta página mostra apenas um quadro",
+    video_notice="Vídeo: nenhum quadro pôde ser exibido",
+    video_of="Quadro de capa: quadro {} de {}",
+    video_labels=("Compressão", "Tamanho", "Quadros (cabeçalho)", "Quadros por segundo", "Duração"),
+    video_contradicts="O cabeçalho DICOM contradiz o próprio vídeo, que é descrito aqui.",
+    video_body="Assista ao vídeo inteiro no sistema de origem.",
     notes={
         "window from the data": "janela calculada dos dados",
         "window of the image unusable": "janela da imagem inutilizável",
         "first of several windows": "primeira de várias janelas",
         "real world values not applied": "valores físicos não aplicados",
         "colour space of the code stream used": "espaço de cor do fluxo codificado",
+        "poster frame of a video": "quadro de capa de um vídeo",
         **{f"resolution 1/{1 << times}": f"resolução 1/{1 << times}" for times in range(1, 9)},
     },
 )
@@ -182,7 +214,7 @@ _ENGLISH = Texts(
     decimal_point=".",
     title="Study images",
     anonymous="Anonymised study: no patient data",
-    burned_in="Text burned into the images themselves is not removed.",
+    burned_in="Text burned into the images may remain.",
     patient="Patient",
     patient_id="Patient ID",
     birth_date="Birth date",
@@ -240,11 +272,26 @@ _ENGLISH = Texts(
         "INFLATE_LIMIT": "The image is larger than this system's limit.",
         "MEMORY": "The image needs more memory than this system has.",
         "TIME": "The time for processing the image ran out.",
+        "BURNED_IN": "Text may be burned into the image, and the document is anonymous.",
         "NOT_DICOM": "The file is not DICOM.",
         "TRUNCATED": "The file came incomplete.",
         "EMPTY": "The file is empty.",
     },
     other_reason="The file is damaged or was written against the standard.",
+    video_reasons={
+        "UNSUPPORTED_SYNTAX": "This system lacks a program that decodes video (ffmpeg).",
+        "CANNOT_DECODE": "The video is damaged or was written against the standard.",
+        "MEMORY": "The video needs more memory than this system has.",
+        "TIME": "The time for processing the video ran out.",
+        "PIXEL_BUDGET": "The video is larger than this system's limit.",
+    },
+    video_listed="It is a video: paper shows one frame of it at most.",
+    video_poster="Video: this page shows a single frame of it",
+    video_notice="Video: no frame of it could be shown",
+    video_of="Poster frame: frame {} of {}",
+    video_labels=("Compression", "Size", "Frames (header)", "Frames a second", "Duration"),
+    video_contradicts="The DICOM header contradicts the video itself, which is described here.",
+    video_body="Watch the whole video in the system that it came from.",
     notes={},
 )
 

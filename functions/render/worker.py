@@ -54,6 +54,10 @@ def handle(message: Message, settings: WorkerSettings) -> None:
         return
     except JobBusy as error:
         raise RetryLater(error.detail, delay_s=settings.lease_seconds + HIDDEN_BEYOND_LEASE_S) from error
+    if job.expires_at <= time.time():
+        jobs.finish(job_id, State.EXPIRED, owed=False)
+        logger.error("job expired before it was done", extra={"job_id": job_id})
+        return
     attempts = _attempts(job, settings)
     if message.receive_count > attempts:
         _fail(jobs, job, settings, Failure("MEMORY", "the worker stopped without a word, at every attempt"))
@@ -152,9 +156,10 @@ class _ProgressRow:
             self.mark_rendering()
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + 1
-            self._jobs.record_progress(
-                self._job_id, run=self._run, instances=progress.instances, frames=progress.frames
-            )
+            counts = {"instances": progress.instances, "frames": progress.frames}
+            if progress.total is not None:
+                counts["total"] = progress.total
+            self._jobs.record_progress(self._job_id, run=self._run, **counts)
 
     def mark_rendering(self) -> None:
         if not self._rendering:
@@ -162,7 +167,12 @@ class _ProgressRow:
             self._jobs.advance(self._job_id, State.RENDERING, run=self._run)
 
     def counts(self, report: RenderReport) -> dict[str, int]:
-        return {"instances": report.instances, "frames": report.shown, "pages": report.pages}
+        return {
+            "instances": report.instances,
+            "frames": report.shown,
+            "total": report.instances,
+            "pages": report.pages,
+        }
 
 
 def _store(job_id: str, pdf_file: BufferedRandom, report: RenderReport, settings: WorkerSettings) -> Pdf:
@@ -185,7 +195,7 @@ def _hand_on(job: Job, settings: WorkerSettings) -> None:
     """Queue the callback of a job that has its result, or its failure; a repeat is harmless."""
     if job.state in WORKING or not job.request.url_callback:
         return
-    if job.state in {State.DELIVERING, State.FAILED} and not job.callback.get("ended"):
+    if job.state in {State.DELIVERING, State.FAILED} and job.owed:
         send(clients.sqs(), settings.callback_queue_url, {"job_id": job.job_id})
 
 

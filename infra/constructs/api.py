@@ -7,6 +7,7 @@ from typing import Final, cast
 
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer, HttpJwtAuthorizer
 from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration
 from constructs import Construct
 
@@ -27,8 +28,15 @@ ACCESS_LOG_FIELDS: Final = (
 )
 
 
+HEALTH: Final = "/health"
+Authorizer = HttpIamAuthorizer | HttpJwtAuthorizer
+
+
 class Api(Construct):
-    """An HTTP API (payload version 2) with one `$default` route, an access log and a limit on its rate."""
+    """An HTTP API (payload version 2) with one `$default` route, an access log and a limit on its rate.
+
+    With an authorizer the gateway lets nobody through whom it does not know, but for `/health`.
+    """
 
     def __init__(
         self,
@@ -38,17 +46,27 @@ class Api(Construct):
         name: str,
         function: lambda_.IFunction,
         logs: EncryptedLogs,
-        rate_per_s: int = 50,
-        burst: int = 100,
+        rate_per_s: int,
+        burst: int,
+        authorizer: Authorizer | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
+        integration = HttpLambdaIntegration("Function", function)
         self.api = apigateway.HttpApi(
             self,
             "Http",
             api_name=name,
             create_default_stage=False,
-            default_integration=HttpLambdaIntegration("Function", function),
+            default_integration=integration,
+            default_authorizer=authorizer,
         )
+        if authorizer is not None:  # a load balancer that asks for the health has nothing to show
+            self.api.add_routes(
+                path=HEALTH,
+                methods=[apigateway.HttpMethod.GET],
+                integration=integration,
+                authorizer=apigateway.HttpNoneAuthorizer(),
+            )
         self.stage = apigateway.HttpStage(
             self,
             "Stage",

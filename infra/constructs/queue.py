@@ -20,7 +20,7 @@ class WorkQueue(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, function_timeout_s: int, max_attempts: int
+        self, scope: Construct, construct_id: str, *, function_timeout_s: int, max_receives: int
     ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters = sqs.Queue(
@@ -37,8 +37,5 @@ class WorkQueue(Construct):
             enforce_ssl=True,
             retention_period=Duration.days(_LONGEST_RETENTION),
             visibility_timeout=Duration.seconds(_VISIBILITY_FACTOR * function_timeout_s),
-            # The receive after the last attempt marks the job as failed.
-            dead_letter_queue=sqs.DeadLetterQueue(
-                queue=self.dead_letters, max_receive_count=max_attempts + 1
-            ),
+            dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=max_receives),
         )

@@ -11,12 +11,14 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from ponte_aws.listing import BY_EXAM, BY_STATE
+
 PDF_PREFIX: Final = "pdf/"
 _ACCESS_LOG_DAYS: Final = 365
 
 
 class Storage(Construct):
-    """Jobs table, PDF bucket, and two keys: one for data at rest, one for the callers' secrets alone.
+    """Jobs table, PDF bucket, and three keys: for data at rest, for the callers' secrets, for digests.
 
     With `keep`, deleting the stack leaves table, documents and keys in place.
     """
@@ -26,6 +28,14 @@ class Storage(Construct):
         self._removal = RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY
         self.data_key = self._key("DataKey", "PDFs, job rows and logs of Ponte")
         self.secrets_key = self._key("SecretsKey", "callers' secrets of Ponte, bound to their job")
+        self.body_key = kms.Key(
+            self,
+            "BodyKey",
+            description="knows a request's body again, without keeping it",
+            key_spec=kms.KeySpec.HMAC_256,
+            key_usage=kms.KeyUsage.GENERATE_VERIFY_MAC,
+            removal_policy=self._removal,
+        )
         self._allow_logs()
         self.jobs = dynamodb.Table(
             self,
@@ -41,6 +51,8 @@ class Storage(Construct):
             deletion_protection=keep,
             removal_policy=self._removal,
         )
+        self._index(BY_EXAM, dynamodb.Attribute(name="exam_id", type=dynamodb.AttributeType.NUMBER))
+        self._index(BY_STATE, dynamodb.Attribute(name="state", type=dynamodb.AttributeType.STRING))
         self.access_logs = s3.Bucket(
             self,
             "AccessLogs",
@@ -78,6 +90,15 @@ class Storage(Construct):
             description=description,
             enable_key_rotation=True,
             removal_policy=self._removal,
+        )
+
+    def _index(self, name: str, key: dynamodb.Attribute) -> None:
+        """Jobs by an attribute, in the order of time; keys alone, so that nothing is kept a second time."""
+        self.jobs.add_global_secondary_index(
+            index_name=name,
+            partition_key=key,
+            sort_key=dynamodb.Attribute(name="created_at", type=dynamodb.AttributeType.STRING),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
 
     def _allow_logs(self) -> None:

@@ -191,7 +191,7 @@ class _GatewayHandler(Handler):
         else:
             self._send(answer)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _answer  # noqa: N815
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = do_TRACE = do_QUERY = _answer  # noqa: N815
 
     def _invoke(self, request: Request) -> Answer:
         assert self.server.backend is not None  # noqa: S101  # start() set it before any request

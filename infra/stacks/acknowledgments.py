@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from aws_cdk import Acknowledgment, Stack, Validations
 from constructs import IConstruct
 
 from infra.constructs.function import PythonFunction
+from infra.constructs.scheduler import DelayedMessages
 from infra.constructs.storage import PDF_PREFIX, Storage
 
 FUNCTIONS: Final = {
@@ -37,6 +38,20 @@ GATEWAY: Final = {
         "no stage but the local one synthesises."
     ),
 }
+WEBHOOK_SECRET: Final = {
+    "AwsSolutions-SMG4": (
+        "A new secret must first be known to every receiver, so the operator rotates it with them; two may "
+        "be in use at once (docs/deploy.md)."
+    ),
+    "HIPAA.Security-SecretsManagerRotationEnabled": (
+        "A new secret must first be known to every receiver, so the operator rotates it with them."
+    ),
+}
+SCHEDULER_ROLE: Final = {
+    "HIPAA.Security-IAMNoInlinePolicy": (
+        "The scheduler has a role of its own, and its policy lives and dies with that role."
+    ),
+}
 TABLE: Final = {
     "HIPAA.Security-DynamoDBInBackupPlan": (
         "Rows live for seven days, with point-in-time recovery; a backup would keep them longer."
@@ -61,14 +76,18 @@ def acknowledge(
     *,
     storage: Storage,
     gateway: IConstruct,
-    functions: Iterable[PythonFunction],
-    with_pdfs: Iterable[PythonFunction],
+    webhook_secret: IConstruct,
+    delayed: DelayedMessages,
+    functions: Mapping[str, PythonFunction],
 ) -> None:
     """Record on each construct which findings stand, and why."""
-    for function in functions:
+    for function in functions.values():
         _record(function, FUNCTIONS)
-    for function in with_pdfs:
-        _record(function, _any_document(storage))
+    for name in ("Api", "Worker", "Callback"):
+        _record(functions[name], _any_document(storage))
+    _record(functions["Callback"], _any_schedule(delayed))
+    _record(delayed, SCHEDULER_ROLE)
+    _record(webhook_secret, WEBHOOK_SECRET)
     _record(gateway, GATEWAY)
     _record(storage.jobs, TABLE)
     _record(storage.pdfs, PDFS)
@@ -80,6 +99,14 @@ def _any_document(storage: Storage) -> dict[str, str]:
     name = Stack.of(storage).get_logical_id(bucket)  # type: ignore[arg-type]  # a bucket has a CfnBucket
     finding = f"AwsSolutions-IAM5[Resource::<{name}.Arn>/{PDF_PREFIX}*]"
     return {finding: "Documents are named by jobs to come; the prefix is all that is known."}
+
+
+def _any_schedule(delayed: DelayedMessages) -> dict[str, str]:
+    place = "arn:<AWS::Partition>:scheduler:<AWS::Region>:<AWS::AccountId>:schedule"
+    finding = f"AwsSolutions-IAM5[Resource::{place}/{delayed.group_name}/*]"
+    return {
+        finding: "Schedules are named by attempts to come; the group, which is ours, is all that is known."
+    }
 
 
 def _record(construct: IConstruct, reasons: Mapping[str, str]) -> None:

@@ -7,18 +7,22 @@ from typing import Final, Literal
 
 from aws_cdk import CfnOutput, DefaultStackSynthesizer, Stack
 from aws_cdk import aws_iam as iam
+from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer, HttpJwtAuthorizer
 from constructs import Construct
 
 from infra.configuration import Configuration
-from infra.constructs.api import Api
+from infra.constructs.api import Api, Authorizer
 from infra.constructs.function import Network, PythonFunction
 from infra.constructs.layers import Layers
 from infra.constructs.logs import EncryptedLogs
 from infra.constructs.observability import Observability
 from infra.constructs.queue import WorkQueue
+from infra.constructs.scheduler import DelayedMessages
 from infra.constructs.storage import PDF_PREFIX, Storage
+from infra.constructs.webhook_secret import WebhookSecret
 from infra.stacks.acknowledgments import acknowledge
 from infra.stacks.tuning import Tuning
+from ponte_aws.listing import BY_EXAM, BY_STATE
 
 # What DynamoDB and S3 do with our key in the name of the one who reads or writes.
 _READ_ACTIONS: Final = ("kms:Decrypt", "kms:DescribeKey")
@@ -49,7 +53,9 @@ class RenderStack(Stack):
         self._layers = Layers(
             self, "Layers", architecture=configuration.architecture, stubs=configuration.has_stub_layers
         )
+        self.webhook_secret = WebhookSecret(self, "WebhookSecret", key=self.storage.data_key, keep=self._keep)
         self.queues = self._make_queues()
+        self.delayed = DelayedMessages(self, "DelayedCallbacks", queue=self.queues["Callback"])
         self.functions = self._make_functions()
         self.gateway = Api(
             self,
@@ -57,6 +63,9 @@ class RenderStack(Stack):
             name=self.stack_name,
             function=self.functions["Api"].function,
             logs=self._make_logs("GatewayLogs"),
+            authorizer=self._make_authorizer(),
+            rate_per_s=configuration.api_rate_per_s,
+            burst=configuration.api_burst,
         )
         self._connect()
         self._grant()
@@ -66,8 +75,9 @@ class RenderStack(Stack):
         acknowledge(
             storage=self.storage,
             gateway=self.gateway,
-            functions=self.functions.values(),
-            with_pdfs=[self.functions[name] for name in ("Api", "Worker", "Callback")],
+            webhook_secret=self.webhook_secret,
+            delayed=self.delayed,
+            functions=self.functions,
         )
 
     # What there is.
@@ -75,14 +85,16 @@ class RenderStack(Stack):
     def _make_queues(self) -> dict[str, WorkQueue]:
         tuning = self._tuning
         wanted = {
-            "Render": (tuning.worker_timeout_s, tuning.render_attempts),
-            "Callback": (tuning.callback_timeout_s, tuning.callback_attempts),
+            # The receive after the last attempt marks the job as failed.
+            "Render": (tuning.worker_timeout_s, tuning.render_attempts + 1),
+            # An attempt is written off after some receives; some more, for a table that cannot be written.
+            "Callback": (tuning.callback_timeout_s, 3 * tuning.callback_receives),
         }
         if self._configuration.create_log_url:
             wanted["Report"] = (tuning.report_timeout_s, tuning.report_attempts)
         return {
-            name: WorkQueue(self, f"{name}Queue", function_timeout_s=timeout_s, max_attempts=attempts)
-            for name, (timeout_s, attempts) in wanted.items()
+            name: WorkQueue(self, f"{name}Queue", function_timeout_s=timeout_s, max_receives=receives)
+            for name, (timeout_s, receives) in wanted.items()
         }
 
     def _make_functions(self) -> dict[str, PythonFunction]:
@@ -105,7 +117,12 @@ class RenderStack(Stack):
             environment={
                 "PDF_BUCKET": self.storage.pdfs.bucket_name,
                 "RENDER_QUEUE_URL": self.queues["Render"].queue.queue_url,
+                "CALLBACK_QUEUE_URL": self.queues["Callback"].queue.queue_url,
                 "SECRETS_KEY_ID": self.storage.secrets_key.key_id,
+                "BODY_KEY_ID": self.storage.body_key.key_id,
+                "API_TOKENS_SECRET_ARN": configuration.api_tokens_secret_arn,
+                # The PACS of a private network is reached by the worker alone.
+                "CHECK_PACS": "false" if configuration.vpc_id else "true",
                 "DICOM_WADO_URL": configuration.dicom_wado_url,
                 "ALLOWED_CLIENT_IPS": ",".join(configuration.allowed_client_ips),
                 "CALLBACK_ALLOW_ORIGINS": ",".join(configuration.callback_allow_origins),
@@ -152,9 +169,15 @@ class RenderStack(Stack):
             environment={
                 "PDF_BUCKET": self.storage.pdfs.bucket_name,
                 "CALLBACK_QUEUE_URL": self.queues["Callback"].queue.queue_url,
+                "CALLBACK_QUEUE_ARN": self.queues["Callback"].queue.queue_arn,
+                "CALLBACK_DEAD_LETTER_ARN": self.queues["Callback"].dead_letters.queue_arn,
+                "SCHEDULE_GROUP": self.delayed.group_name,
+                "SCHEDULER_ROLE_ARN": self.delayed.role.role_arn,
                 "SECRETS_KEY_ID": self.storage.secrets_key.key_id,
+                "WEBHOOK_SECRET_ARN": self.webhook_secret.secret.secret_arn,
                 "CALLBACK_ALLOW_ORIGINS": ",".join(self._configuration.callback_allow_origins),
-                "MAX_ATTEMPTS": str(tuning.callback_attempts),
+                "RETRY_SCHEDULE_SECONDS": ",".join(map(str, tuning.callback_schedule_s)),
+                "MAX_RECEIVES": str(tuning.callback_receives),
                 "RETRY_BASE_SECONDS": str(tuning.retry_base_s),
             },
         )
@@ -215,6 +238,17 @@ class RenderStack(Stack):
             keep=self._keep,
         )
 
+    def _make_authorizer(self) -> Authorizer | None:
+        """The gateway's own check of callers, where one is wanted."""
+        configuration = self._configuration
+        if configuration.api_authorizer == "iam":
+            return HttpIamAuthorizer()
+        if configuration.api_authorizer == "jwt":
+            return HttpJwtAuthorizer(
+                "Jwt", configuration.jwt_issuer, jwt_audience=list(configuration.jwt_audience)
+            )
+        return None
+
     # Who is called with what.
 
     def _connect(self) -> None:
@@ -250,7 +284,12 @@ class RenderStack(Stack):
 
     def _grant_jobs(self) -> None:
         actions = {
-            "Api": ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
+            "Api": (
+                "dynamodb:BatchGetItem",
+                "dynamodb:GetItem",
+                "dynamodb:PutItem",
+                "dynamodb:UpdateItem",
+            ),
             "Worker": ("dynamodb:GetItem", "dynamodb:UpdateItem"),
             "Callback": ("dynamodb:GetItem", "dynamodb:UpdateItem"),
             "Report": ("dynamodb:GetItem",),
@@ -258,6 +297,8 @@ class RenderStack(Stack):
         for name, function in self.functions.items():
             self._allow(function, actions[name], self.storage.jobs.table_arn)
             self._allow_key(function, "dynamodb", _READ_ACTIONS if name == "Report" else _WRITE_ACTIONS)
+        indexes = [f"{self.storage.jobs.table_arn}/index/{name}" for name in (BY_EXAM, BY_STATE)]
+        self._allow(self.functions["Api"], ("dynamodb:Query",), *indexes)
 
     def _grant_pdfs(self) -> None:
         documents = self.storage.pdfs.arn_for_objects(f"{PDF_PREFIX}*")
@@ -274,16 +315,21 @@ class RenderStack(Stack):
             "ForAllValues:StringEquals": {"kms:EncryptionContextKeys": ["job_id"]},
             "Null": {"kms:EncryptionContext:job_id": "false"},
         }
-        self._allow(self.functions["Api"], ("kms:Encrypt",), key, bound)
-        self._allow(self.functions["Callback"], ("kms:Decrypt",), key, bound)
-        if secret := self._configuration.dicom_auth_secret_arn:
-            self._allow(self.functions["Worker"], ("secretsmanager:GetSecretValue",), secret)
-        if secret_key := self._configuration.dicom_auth_key_arn:
-            self._allow(self.functions["Worker"], ("kms:Decrypt",), secret_key, self._via("secretsmanager"))
+        self._allow(self.functions["Api"], ("kms:Encrypt",), key, conditions=bound)
+        self._allow(self.functions["Callback"], ("kms:Decrypt",), key, conditions=bound)
+        self._allow(self.functions["Api"], ("kms:GenerateMac",), self.storage.body_key.key_arn)
+        configuration = self._configuration
+        self._allow_secret("Worker", configuration.dicom_auth_secret_arn, configuration.dicom_auth_key_arn)
+        self._allow_secret("Api", configuration.api_tokens_secret_arn, configuration.api_tokens_key_arn)
+        self._allow_secret("Callback", self.webhook_secret.secret.secret_arn, self.storage.data_key.key_arn)
 
     def _grant_queues(self) -> None:
         self.queues["Render"].queue.grant_send_messages(self.functions["Api"].role)
+        self.queues["Callback"].queue.grant_send_messages(self.functions["Api"].role)
         self.queues["Callback"].queue.grant_send_messages(self.functions["Worker"].role)
+        # An attempt that failed queues the next.
+        self.queues["Callback"].queue.grant_send_messages(self.functions["Callback"].role)
+        self.delayed.grant_schedule(self.functions["Callback"].role)
         if report := self.queues.get("Report"):
             for name in ("Api", "Worker", "Callback"):
                 report.queue.grant_send_messages(self.functions[name].role)
@@ -292,17 +338,27 @@ class RenderStack(Stack):
         self,
         function: PythonFunction,
         actions: tuple[str, ...],
-        resource: str,
+        *resources: str,
         conditions: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
-        statement = iam.PolicyStatement(actions=list(actions), resources=[resource], conditions=conditions)
+        statement = iam.PolicyStatement(
+            actions=list(actions), resources=list(resources), conditions=conditions
+        )
         function.role.add_to_policy(statement)
 
     def _allow_key(
         self, function: PythonFunction, service: Literal["dynamodb", "s3"], actions: tuple[str, ...]
     ) -> None:
         """The data key, through the service that keeps the data and in no other way."""
-        self._allow(function, actions, self.storage.data_key.key_arn, self._via(service))
+        self._allow(function, actions, self.storage.data_key.key_arn, conditions=self._via(service))
+
+    def _allow_secret(self, name: str, secret_arn: str, key_arn: str) -> None:
+        """A secret that the operator keeps, and its key where that is one of his own."""
+        if secret_arn:
+            self._allow(self.functions[name], ("secretsmanager:GetSecretValue",), secret_arn)
+        if key_arn:
+            via = self._via("secretsmanager")
+            self._allow(self.functions[name], ("kms:Decrypt",), key_arn, conditions=via)
 
     def _via(self, service: str) -> dict[str, dict[str, object]]:
         return {"StringEquals": {"kms:ViaService": f"{service}.{self.region}.amazonaws.com"}}
@@ -316,6 +372,8 @@ class RenderStack(Stack):
             "JobsTable": self.storage.jobs.table_name,
             "PdfBucket": self.storage.pdfs.bucket_name,
             "SecretsKeyId": self.storage.secrets_key.key_id,
+            "WebhookSecretArn": self.webhook_secret.secret.secret_arn,
+            "ScheduleGroup": self.delayed.group_name,
         }
         for name, queue in self.queues.items():
             outputs[f"{name}QueueUrl"] = queue.queue.queue_url

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from callback.retries import SCHEDULE_S
 from infra.configuration import Stage
 
 
@@ -22,7 +23,8 @@ class Tuning:
     report_timeout_s: int = 30
     report_concurrency: int = 2
     render_attempts: int = 5
-    callback_attempts: int = 10
+    callback_schedule_s: tuple[int, ...] = SCHEDULE_S
+    callback_receives: int = 3
     report_attempts: int = 5
     retry_base_s: int = 30
     lease_s: int = 90  # until a worker that was killed is replaced
@@ -39,7 +41,7 @@ class Tuning:
             inline_pdf_bytes=1_000_000_000,  # no gateway stands between: the answer is always the PDF itself
             callback_concurrency=2,
             render_attempts=3,
-            callback_attempts=3,
+            callback_schedule_s=(0, 1, 2),
             report_attempts=3,
             retry_base_s=1,
             lease_s=20,

@@ -1,4 +1,4 @@
-"""DC-14 to DC-21, DC-61, DC-69: headers that would cost a reader its stack, its memory or its patience."""
+"""DC-14 to DC-21, DC-40, DC-61, DC-69: headers that would cost a reader its stack or memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from ponte.errors import PonteError
 from ponte.instance import open_instance, study_instance_uid
-from ponte.structure import MAX_DEPTH
+from ponte.structure import MAX_DEPTH, MAX_ELEMENTS, MAX_FRAME_ELEMENTS, MAX_FRAME_ITEMS, MAX_ITEMS
 from tests.factories import encode, make_ct
 
 HANG_S = 20.0  # ten times what the table allows
@@ -106,6 +106,58 @@ def test_dc_21_three_hundred_thousand_elements_are_refused_early() -> None:
 def test_dc_40_two_hundred_thousand_fragments_are_refused_early() -> None:
     pixels = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff" + (ITEM + b"\0\0\0\0") * 200_000
     assert code_of(pixels + b"\xfe\xff\xdd\xe0\0\0\0\0") == "TOO_MANY"
+
+
+ELEMENT = b"\x20\x00\x13\x00IS\0\0"
+EMPTY_ITEM = ITEM + b"\0\0\0\0"
+GROUPS = b"\x00\x52\x30\x92"  # Per-frame Functional Groups Sequence
+PIXELS = WHOLE[WHOLE.rindex(b"\xe0\x7f\x10\x00OW") :]
+ATTRIBUTES = WHOLE[len(HEAD) : -len(PIXELS)]
+
+
+def sequence(tag: bytes, value: bytes) -> bytes:
+    return tag + b"SQ\0\0" + struct.pack("<L", len(value)) + value
+
+
+def item(value: bytes) -> bytes:
+    return ITEM + struct.pack("<L", len(value)) + value
+
+
+def is_opened(*elements: bytes) -> bool:
+    began, said = perf_counter(), ""
+    try:
+        open_instance(HEAD + ATTRIBUTES + b"".join(elements) + PIXELS)
+    except PonteError as error:
+        said = error.code
+    assert perf_counter() - began < HANG_S
+    assert said in {"", "TOO_MANY"}
+    return not said
+
+
+ONE = sum(1 for _ in open_instance(WHOLE))  # elements of the instance without any of these
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_dc_20_21_the_limits_of_a_header_are_exact(more: int) -> None:
+    elements = item(ELEMENT * (MAX_ELEMENTS - ONE - 1 + more))
+    assert is_opened(sequence(b"\x20\x00\x99\x92", elements)) is not bool(more)
+    items = EMPTY_ITEM * (MAX_ITEMS + more)
+    assert is_opened(sequence(b"\x20\x00\x99\x92", items)) is not bool(more)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_dc_20_21_the_limits_of_the_groups_of_frames_are_exact(more: int) -> None:
+    elements = item(ELEMENT * (MAX_FRAME_ELEMENTS - 1 + more))
+    assert is_opened(sequence(GROUPS, elements)) is not bool(more)
+    items = EMPTY_ITEM * (MAX_FRAME_ITEMS + more)
+    assert is_opened(sequence(GROUPS, items)) is not bool(more)
+
+
+def test_dc_20_21_the_groups_of_frames_have_their_limits_once_and_nowhere_else() -> None:
+    half = sequence(GROUPS, item(ELEMENT * (MAX_FRAME_ELEMENTS // 2)))
+    assert not is_opened(half, half, half)
+    assert not is_opened(sequence(b"\x20\x00\x99\x92", item(half)))
+    assert not is_opened(sequence(GROUPS, EMPTY_ITEM * 1_000_000))
 
 
 @pytest.mark.parametrize(("megabytes", "accepted"), [(20, True), (65, False)])

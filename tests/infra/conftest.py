@@ -23,6 +23,8 @@ FULL: dict[str, Any] = {
     "dicom_wado_url": "https://pacs.example/dicom-web",
     "dicom_auth_secret_arn": "arn:aws:secretsmanager:sa-east-1:123456789012:secret:pacs-AbCdEf",
     "dicom_auth_key_arn": "arn:aws:kms:sa-east-1:123456789012:key/3f0c1f5e-0000-4000-8000-000000000000",
+    "api_tokens_secret_arn": "arn:aws:secretsmanager:sa-east-1:123456789012:secret:tokens-GhIjKl",
+    "api_tokens_key_arn": "arn:aws:kms:sa-east-1:123456789012:key/7a1b0000-0000-4000-8000-000000000000",
     "create_log_url": "http://log.example/jobs",
     "callback_allow_origins": "https://receiver.example:8443",
     "alarm_topic_arn": "arn:aws:sns:sa-east-1:123456789012:on-call",

@@ -21,6 +21,26 @@ def test_an_api_that_everybody_may_call_is_refused_with_the_name_of_the_variable
         read(stage=stage)
 
 
+TOKENS = "arn:aws:secretsmanager:sa-east-1:123456789012:secret:tokens-GhIjKl"
+JWT = {"API_AUTHORIZER": "jwt", "JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCE": "ponte"}
+
+
+@pytest.mark.parametrize("given", [{"API_TOKENS_SECRET_ARN": TOKENS}, {"API_AUTHORIZER": "iam"}, JWT])
+def test_a_token_or_an_authorizer_guards_an_api_without_a_list(given: dict[str, str]) -> None:
+    assert read(given).allowed_client_ips == ()
+
+
+@pytest.mark.parametrize("missing", ["API_AUTHORIZER", "JWT_ISSUER", "JWT_AUDIENCE"])
+def test_jwt_is_set_up_whole_or_not_at_all(missing: str) -> None:
+    with pytest.raises(ConfigurationError, match="JWT_ISSUER"):
+        read(OPEN | {name: value for name, value in JWT.items() if name != missing})
+
+
+def test_two_that_want_the_same_header_exclude_each_other() -> None:
+    with pytest.raises(ConfigurationError, match="both want the Authorization header"):
+        read({"API_TOKENS_SECRET_ARN": TOKENS, "API_AUTHORIZER": "iam"})
+
+
 def test_the_local_stage_needs_nothing() -> None:
     assert read(stage="local").is_local
 
@@ -58,6 +78,9 @@ def test_addresses_of_both_families_and_networks_are_taken() -> None:
         ("CALLBACK_ALLOW_ORIGINS", "receiver.example"),
         ("CALLBACK_ALLOW_ORIGINS", "https://receiver.example:port"),
         ("DICOM_AUTH_SECRET_ARN", "pacs-password"),
+        ("API_TOKENS_SECRET_ARN", "a-token-in-clear"),
+        ("API_AUTHORIZER", "basic"),
+        ("API_RATE_PER_S", "0"),
         ("DEFAULT_MAX_WORKERS", "0"),
         ("MAX_ALLOWED_WORKERS", "many"),
         ("LOG_LEVEL", "LOUD"),

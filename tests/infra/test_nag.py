@@ -66,6 +66,8 @@ def test_each_reason_is_a_sentence() -> None:
     tables = (
         acknowledgments.FUNCTIONS,
         acknowledgments.GATEWAY,
+        acknowledgments.SCHEDULER_ROLE,
+        acknowledgments.WEBHOOK_SECRET,
         acknowledgments.TABLE,
         acknowledgments.PDFS,
         acknowledgments.ACCESS_LOGS,

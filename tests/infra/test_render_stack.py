@@ -85,8 +85,121 @@ def test_a_message_outlives_every_attempt_and_then_goes_to_the_dead_letters(
         template.output(f"{queue}DeadLetterUrl")
     )
     settings = settings_of(template, function, monkeypatch)
-    assert isinstance(settings, WorkerSettings | CallbackSettings)
-    assert redrive["maxReceiveCount"] == settings.max_attempts + 1
+    if isinstance(settings, WorkerSettings):
+        assert redrive["maxReceiveCount"] == settings.max_attempts + 1
+    else:
+        assert isinstance(settings, CallbackSettings)
+        assert redrive["maxReceiveCount"] > settings.max_receives + 1
+
+
+def test_the_schedule_of_callbacks_is_that_of_the_standard_and_ends_before_the_job(
+    full: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callback, api = (settings_of(full, name, monkeypatch) for name in ("Callback", "Api"))
+    assert isinstance(callback, CallbackSettings)
+    assert isinstance(api, ApiSettings)
+    hours = 3600
+    assert callback.schedule == (
+        0, 5, 5 * 60, 30 * 60, 2 * hours, 5 * hours, 10 * hours, 14 * hours, 20 * hours, 24 * hours,
+    )  # fmt: skip
+    assert sum(callback.schedule) * 1.1 < api.job_retention_days * 86_400
+
+
+def test_the_scheduler_may_send_to_the_callbacks_queue_and_nowhere_else(full: Template) -> None:
+    """FI-23: a retry above 15 minutes is a schedule, whose own failure ends in the dead letters."""
+    environment = full.environment("Callback")
+    role = environment["SCHEDULER_ROLE_ARN"]
+    trust = full.properties(role)["AssumeRolePolicyDocument"]["Statement"][0]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert set(trust["Condition"]) == {"StringEquals", "ArnEquals"}
+    (statement,) = (
+        statement
+        for policy in full.of_type("AWS::IAM::Policy").values()
+        if {"Ref": role} in policy["Properties"]["Roles"]
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+    )
+    sends = {full.resolve(resource) for resource in statement["Resource"]}
+    assert sends == {environment["CALLBACK_QUEUE_ARN"], environment["CALLBACK_DEAD_LETTER_ARN"]}
+    (group,) = full.of_type("AWS::Scheduler::ScheduleGroup").values()
+    assert group["Properties"]["Name"] == environment["SCHEDULE_GROUP"]
+    (schedules,) = full.actions("Callback", "scheduler")["CreateSchedule"]
+    assert schedules.endswith(f":schedule/{environment['SCHEDULE_GROUP']}/*")
+    assert full.actions("Callback", "iam") == {"PassRole": {role}}
+
+
+def test_callbacks_are_signed_with_a_secret_of_enough_length_that_aws_makes(full: Template) -> None:
+    secret = full.properties(full.target(full.output("WebhookSecretArn")))
+    made = secret["GenerateSecretString"]
+    assert (made["PasswordLength"], made["SecretStringTemplate"]) == (64, "{}")
+    assert not set("+/=") - set(made["ExcludeCharacters"])
+    assert "KmsKeyId" in secret
+    assert full.actions("Callback", "secretsmanager") == {
+        "GetSecretValue": {full.resolve(full.output("WebhookSecretArn"))}
+    }
+
+
+def test_jobs_are_found_by_exam_and_by_state_and_the_index_holds_nothing_else(full: Template) -> None:
+    table = full.properties(full.target(full.output("JobsTable")))
+    indexes = {
+        index["IndexName"]: ([key["AttributeName"] for key in index["KeySchema"]], index["Projection"])
+        for index in table["GlobalSecondaryIndexes"]
+    }
+    keys_only = {"ProjectionType": "KEYS_ONLY"}
+    assert indexes == {
+        "by_exam": (["exam_id", "created_at"], keys_only),
+        "by_state": (["state", "created_at"], keys_only),
+    }
+
+
+def test_bodies_are_known_again_by_a_key_that_can_do_nothing_else(full: Template) -> None:
+    key = full.properties(full.environment("Api")["BODY_KEY_ID"])
+    assert (key["KeySpec"], key["KeyUsage"]) == ("HMAC_256", "GENERATE_VERIFY_MAC")
+    assert full.actions("Api", "kms")["GenerateMac"] == {full.environment("Api")["BODY_KEY_ID"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({"api_authorizer": "iam"}, "AWS_IAM"),
+        (
+            {
+                "api_authorizer": "jwt",
+                "jwt_issuer": "https://issuer.example",
+                "jwt_audience": "ponte",
+            },
+            "JWT",
+        ),
+    ],
+)
+def test_an_authorizer_guards_every_route_but_the_health(
+    synth: Synthesise, settings: dict[str, str], kind: str
+) -> None:
+    template = synth(stage="dev", **settings)
+    routes = {
+        route["Properties"]["RouteKey"]: route["Properties"]["AuthorizationType"]
+        for route in template.of_type("AWS::ApiGatewayV2::Route").values()
+    }
+    assert routes == {"$default": kind, "GET /health": "NONE"}
+    for authorizer in template.of_type("AWS::ApiGatewayV2::Authorizer").values():
+        assert authorizer["Properties"]["JwtConfiguration"] == {
+            "Audience": ["ponte"],
+            "Issuer": "https://issuer.example",
+        }
+
+
+def test_the_operator_sets_how_much_may_be_asked(synth: Synthesise) -> None:
+    template = synth(stage="dev", allowed_client_ips="203.0.113.7", api_rate_per_s=5, api_burst=7)
+    (stage,) = template.of_type("AWS::ApiGatewayV2::Stage").values()
+    limits = stage["Properties"]["DefaultRouteSettings"]
+    assert (limits["ThrottlingRateLimit"], limits["ThrottlingBurstLimit"]) == (5, 7)
+
+
+def test_in_a_private_network_the_api_does_not_ask_the_pacs(
+    full: Template, synth: Synthesise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = settings_of(full, "Api", monkeypatch)
+    assert isinstance(api, ApiSettings)
+    assert not api.check_pacs
 
 
 def test_every_queue_is_encrypted_and_takes_tls_alone(full: Template) -> None:
@@ -143,8 +256,10 @@ def test_every_bucket_takes_tls_alone(full: Template) -> None:
 
 def test_keys_are_rotated_and_outlive_a_production_stack(full: Template, local: Template) -> None:
     keys = full.of_type("AWS::KMS::Key").values()
-    assert len(keys) == 2
-    assert all(key["Properties"]["EnableKeyRotation"] for key in keys)
+    assert len(keys) == 3
+    # KMS does not rotate HMAC keys.
+    rotated = [key["Properties"] for key in keys if "KeySpec" not in key["Properties"]]
+    assert [key["EnableKeyRotation"] for key in rotated] == [True, True]
     assert {key["DeletionPolicy"] for key in keys} == {"Retain"}
     assert {key["DeletionPolicy"] for key in local.of_type("AWS::KMS::Key").values()} == {"Delete"}
 
@@ -180,7 +295,7 @@ def test_each_function_reaches_the_documents_only_as_its_work_needs(full: Templa
 def test_each_function_reaches_the_jobs_only_as_its_work_needs(full: Template) -> None:
     allowed = {name: set(full.actions(name, "dynamodb")) for name in full.functions()}
     assert allowed == {
-        "Api": {"GetItem", "PutItem", "UpdateItem"},
+        "Api": {"BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem"},
         "Worker": {"GetItem", "UpdateItem"},
         "Callback": {"GetItem", "UpdateItem"},
         "Report": {"GetItem"},
@@ -204,19 +319,20 @@ def test_callers_secrets_are_sealed_by_one_function_and_opened_by_one_and_bound_
 
 
 def test_the_data_key_is_used_through_the_services_that_keep_the_data(full: Template) -> None:
-    secrets_key = full.target(full.output("SecretsKeyId"))
+    others = {full.target(full.output("SecretsKeyId")), full.environment("Api")["BODY_KEY_ID"]}
     for name in full.functions():
         for statement in full.statements(name):
             actions = statement["Action"]
             first = actions if isinstance(actions, str) else actions[0]
-            if first.startswith("kms:") and secrets_key not in json.dumps(statement["Resource"]):
+            named = json.dumps(statement["Resource"])
+            if first.startswith("kms:") and not any(other in named for other in others):
                 assert set(statement["Condition"]["StringEquals"]) == {"kms:ViaService"}
 
 
 def test_the_worker_alone_reads_the_secret_of_the_pacs(full: Template) -> None:
     assert full.actions("Worker", "secretsmanager") == {"GetSecretValue": {FULL["dicom_auth_secret_arn"]}}
-    for name in ("Api", "Callback", "Report"):
-        assert full.actions(name, "secretsmanager") == {}
+    assert full.actions("Api", "secretsmanager") == {"GetSecretValue": {FULL["api_tokens_secret_arn"]}}
+    assert full.actions("Report", "secretsmanager") == {}
 
 
 def test_messages_are_sent_only_along_the_flow(full: Template) -> None:
@@ -226,9 +342,9 @@ def test_messages_are_sent_only_along_the_flow(full: Template) -> None:
         for name in full.functions()
     }
     assert sends == {
-        "Api": {"Render", "Report"},
+        "Api": {"Render", "Callback", "Report"},
         "Worker": {"Callback", "Report"},
-        "Callback": {"Report"},
+        "Callback": {"Callback", "Report"},
         "Report": set(),
     }
 
@@ -316,6 +432,8 @@ def test_the_outputs_are_those_that_others_read(full: Template) -> None:
         "CallbackFunction",
         "ReportFunction",
         "SecretsKeyId",
+        "WebhookSecretArn",
+        "ScheduleGroup",
     }
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -19,6 +17,7 @@ import pytest
 import urllib3
 
 from infra.local import demo_study
+from infra.local.faults import kill, processes_of
 from infra.local.process import wait_for
 from infra.local.stack import LocalStack
 from ponte.folder import FolderSource
@@ -188,24 +187,11 @@ def test_a_worker_that_is_killed_in_the_middle_is_replaced_and_the_caller_hears_
         job_id = api.render(STUDY, local_stack.receiver.url(path))["job_id"]
         wait_for(lambda: bool(asked), timeout_s=30, msg="the worker did not ask for the study")
         assert api.job(job_id)["state"] == "fetching"
-        assert kill_processes_of(local_stack, local_stack.outputs["WorkerFunction"]) > 0
+        workers = processes_of(local_stack, local_stack.outputs["WorkerFunction"])
+        assert sum(kill(process) for process in workers) > 0
         job = api.finished(job_id)
     assert (job["state"], len(asked)) == ("delivered", 2)
     assert len(local_stack.receiver.accepted(path)) == 1
-
-
-def kill_processes_of(stack: LocalStack, function_name: str) -> int:
-    """kill -9 of the processes in which this stack runs a function; how many there were."""
-    killed = 0
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (entry / "cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if str(stack.folder) in command and f"ministack-lambda-{function_name}" in command:
-            os.kill(int(entry.name), signal.SIGKILL)
-            killed += 1
-    return killed
 
 
 def multipart_of_demo_study(folder: Path) -> bytes:

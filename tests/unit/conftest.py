@@ -12,14 +12,14 @@ import pytest
 from moto import mock_aws
 
 from callback.settings import callback_settings, report_settings
-from ponte_aws import clients
+from ponte_aws import clients, rotating
 from ponte_aws.jobs import Jobs
 from ponte_aws.log import PACKAGES
 from render.settings import api_settings, worker_settings
 
 CACHED = (
     clients.jobs_table, clients.sqs, clients.s3, clients.kms, clients.secrets_manager,
-    api_settings, worker_settings, callback_settings, report_settings,
+    clients.scheduler,    api_settings, worker_settings, callback_settings, report_settings,
 )  # fmt: skip
 
 
@@ -66,19 +66,28 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
 def _forget() -> None:
     for cached in CACHED:
         cached.cache_clear()
+    rotating.forget()
 
 
 def _make(monkeypatch: pytest.MonkeyPatch) -> Aws:
     table = boto3.resource("dynamodb").create_table(
         TableName="jobs",
         KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "job_id", "AttributeType": "S"}],
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "N" if name == "exam_id" else "S"}
+            for name in ("job_id", "exam_id", "state", "created_at")
+        ],
+        GlobalSecondaryIndexes=[_index("by_exam", "exam_id"), _index("by_state", "state")],
         BillingMode="PAY_PER_REQUEST",
     )
     sqs = boto3.client("sqs")
-    urls = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("render", "callback", "report")}
+    names = ("render", "callback", "report", "callback-dead")
+    urls = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in names}
+    boto3.client("scheduler").create_schedule_group(Name="callbacks")
     boto3.client("s3").create_bucket(Bucket="pdfs")
-    key_id = boto3.client("kms").create_key()["KeyMetadata"]["KeyId"]
+    kms = boto3.client("kms")
+    key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+    mac_key = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
     environment = {
         "STAGE": "local",
         "JOBS_TABLE": "jobs",
@@ -86,10 +95,30 @@ def _make(monkeypatch: pytest.MonkeyPatch) -> Aws:
         "RENDER_QUEUE_URL": urls["render"],
         "CALLBACK_QUEUE_URL": urls["callback"],
         "REPORT_QUEUE_URL": urls["report"],
+        "CALLBACK_QUEUE_ARN": _arn("callback"),
+        "CALLBACK_DEAD_LETTER_ARN": _arn("callback-dead"),
+        "SCHEDULE_GROUP": "callbacks",
+        "SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "SECRETS_KEY_ID": key_id,
+        "BODY_KEY_ID": mac_key,
         "SYNC_WAIT_SECONDS": "0.2",
         "RETRY_BASE_SECONDS": "0",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return Aws(table, urls["render"], urls["callback"], urls["report"], "pdfs")
+
+
+def _index(name: str, key: str) -> Any:
+    return {
+        "IndexName": name,
+        "KeySchema": [
+            {"AttributeName": key, "KeyType": "HASH"},
+            {"AttributeName": "created_at", "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "KEYS_ONLY"},
+    }
+
+
+def _arn(queue: str) -> str:
+    return f"arn:aws:sqs:us-east-1:123456789012:{queue}"

@@ -12,6 +12,7 @@ import pytest
 
 from cli import main as command
 from cli.sources import split_study
+from tests.hazards.archives import Builder
 from tests.unit.render.studies import STUDY, damaged, gray, report
 
 OTHER = STUDY + ".99"
@@ -45,6 +46,29 @@ def test_a_folder_becomes_a_pdf(
     assert said.err == ""
 
 
+def test_a_zip_becomes_a_pdf_and_a_bad_member_has_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zipped = Builder().add(b"1.dcm", gray(1)).add(b"2.dcm", gray(2), crc=1).add(b"Thumbs.db", b"x").bytes()
+    (tmp_path / "exam.zip").write_bytes(zipped)
+    output = tmp_path / "out.pdf"
+    assert run(monkeypatch, "render", tmp_path / "exam.zip", "-o", output, "--json") == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["instances"], answer["shown"], answer["partial"]) == (2, 1, True)
+    assert [entry["reason"] for entry in answer["not_shown"]] == ["ZIP_CRC"]
+    with pikepdf.open(output) as pdf:
+        assert len(pdf.pages) == 3
+
+
+def test_a_zip_that_may_not_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "exam.zip").write_bytes(b"<html>")
+    assert run(monkeypatch, "render", tmp_path / "exam.zip", "-o", tmp_path / "out.pdf") == 3
+    assert "NOT_A_ZIP" in capsys.readouterr().err
+    assert not (tmp_path / "out.pdf").exists()
+
+
 def test_json_is_one_object_alone_on_standard_output(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,6 +88,7 @@ def test_json_is_one_object_alone_on_standard_output(
         "not_shown",
         "partial",
         "seconds",
+        "left_out",
     ]
     assert answer["pdf"] == str(output)
     assert answer["bytes"] == output.stat().st_size

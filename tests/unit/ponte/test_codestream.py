@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.encaps import generate_frames
 
-from ponte.codestream import Codestream, read_codestream, read_rle_offsets
+from ponte.codestream import Codestream, is_cut, read_codestream, read_rle_offsets
 from ponte.instance import open_instance
 from tests.unit.ponte.samples import bundled
 
@@ -294,3 +294,27 @@ def test_large_nonsense_is_given_up_early(data: bytes) -> None:
     began = perf_counter()
     read_codestream(data)
     assert perf_counter() - began < HANG_S
+
+
+@pytest.mark.parametrize("tail", [b"", b"\xff\xd9", b"\0"])
+def test_htj2k_that_lacks_bytes_anywhere_is_cut(tail: bytes) -> None:
+    """Its decoder makes a picture of half of them, and says nothing."""
+    noise = np.random.default_rng(0).integers(0, 4000, (200, 300), np.uint16)
+    whole = bytes(imagecodecs.htj2k_encode(noise))
+    assert not is_cut(whole)
+    assert not is_cut(whole + b"\0")
+    for length in range(0, len(whole) - 2, 97):
+        assert is_cut(whole[:length] + tail) or read_codestream(whole[:length] + tail) is None
+
+
+def test_the_last_tile_part_may_reach_to_the_end() -> None:
+    whole = bytearray(imagecodecs.htj2k_encode(np.arange(4096, dtype=np.uint8).reshape(64, 64)))
+    place = whole.index(b"\xff\x90\0\x0a") + 6
+    whole[place : place + 4] = bytes(4)
+    assert not is_cut(bytes(whole))
+    assert is_cut(bytes(whole[:-2]))
+
+
+def test_jpeg_2000_is_left_to_its_decoder_which_refuses_what_is_cut() -> None:
+    whole = bytes(imagecodecs.jpeg2k_encode(np.arange(4096, dtype=np.uint8).reshape(64, 64), level=0))
+    assert not is_cut(whole[:-40])

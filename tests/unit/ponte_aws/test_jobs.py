@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from ponte_aws.deliveries import Deliveries
 from ponte_aws.jobs import (
+    Claim,
     Failure,
     IdempotencyConflict,
     Job,
@@ -109,24 +111,51 @@ def test_secrets_stay_for_the_callback_of_a_failure_and_no_longer(aws: Aws) -> N
     )
     aws.jobs.finish(job.job_id, State.FAILED, keep_secrets=True)
     assert aws.jobs.get(job.job_id).secrets
-    aws.jobs.record_callback(job.job_id, {"ended": True}, final=True)
+    deliveries = Deliveries(aws.jobs)
+    taken = deliveries.begin(job.job_id, 1, run="a", lease_seconds=60)
+    deliveries.end(taken, run="a", attempt={"at": "now", "status": 200}, delivered=True)
     assert not aws.jobs.get(job.job_id).secrets
 
 
 def test_the_same_idempotency_key_gives_the_same_job(aws: Aws) -> None:
-    first = create(aws, idempotency_key="k")
+    first = create(aws, claim=Claim.of_key("k", REQUEST))
     second, is_new = aws.jobs.create(
-        REQUEST, job_id=new_job_id(), secrets={}, retention_days=7, idempotency_key="k"
+        REQUEST, job_id=new_job_id(), secrets={}, retention_days=7, claim=Claim.of_key("k", REQUEST)
     )
     assert second.job_id == first.job_id
     assert not is_new
 
 
 def test_an_idempotency_key_used_for_another_request_is_refused(aws: Aws) -> None:
-    create(aws, idempotency_key="k")
+    create(aws, claim=Claim.of_key("k", REQUEST))
     other = RenderRequest(exam_id=8, study_instance_uid="1.2.3")
     with pytest.raises(IdempotencyConflict):
-        aws.jobs.create(other, job_id=new_job_id(), secrets={}, retention_days=7, idempotency_key="k")
+        aws.jobs.create(
+            other, job_id=new_job_id(), secrets={}, retention_days=7, claim=Claim.of_key("k", other)
+        )
+
+
+def test_the_same_body_is_the_same_job_until_that_is_over_and_a_new_one_then(aws: Aws) -> None:
+    first = create(aws, claim=Claim.of_body("m"))
+    assert create(aws, claim=Claim.of_body("m")).job_id == first.job_id
+    assert create(aws, claim=Claim.of_body("other")).job_id != first.job_id
+    aws.jobs.finish(first.job_id, State.CANCELLED)
+    second = create(aws, claim=Claim.of_body("m"))
+    assert second.job_id != first.job_id
+    assert create(aws, claim=Claim.of_body("m")).job_id == second.job_id
+
+
+def test_a_key_outlives_its_job_where_a_body_does_not(aws: Aws) -> None:
+    first = create(aws, claim=Claim.of_key("k", REQUEST))
+    aws.jobs.finish(first.job_id, State.CANCELLED)
+    assert create(aws, claim=Claim.of_key("k", REQUEST)).job_id == first.job_id
+
+
+def test_a_claim_whose_job_is_gone_is_free_again(aws: Aws) -> None:
+    for claim in (Claim.of_key("k", REQUEST), Claim.of_body("m")):
+        first = create(aws, claim=claim)
+        aws.table.delete_item(Key={"job_id": first.job_id})
+        assert create(aws, claim=claim).job_id != first.job_id
 
 
 def test_every_change_is_announced_after_it_is_durable(aws: Aws) -> None:

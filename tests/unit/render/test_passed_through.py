@@ -76,7 +76,7 @@ FRAMES = {
 @pytest.mark.parametrize("anonymize", [False, True])
 def test_poppler_shows_what_the_decoder_shows(tmp_path: Path, name: str, anonymize: bool) -> None:
     frame, photometric, samples = FRAMES[name]
-    data = instance(commented(frame), photometric, picture(samples))
+    data = instance(commented(frame), photometric, picture(samples), BurnedInAnnotation="NO")
     image, pdf = Image(open_instance(data)), tmp_path / "study.pdf"
     assert image.jpeg(0) is not None
     written(pdf, data, options=RenderOptions(cover_page=False, anonymize=anonymize))

@@ -10,7 +10,7 @@ import pytest
 from infra.local.process import wait_for
 from ponte.errors import SourceUnavailable, StudyNotFound
 from ponte_aws import clients
-from ponte_aws.jobs import Job, RenderRequest, State, new_job_id
+from ponte_aws.jobs import Job, Jobs, RenderRequest, State, new_job_id
 from render import study as study_module
 from render import worker
 from render.settings import worker_settings
@@ -63,6 +63,7 @@ def test_a_study_becomes_a_stored_pdf_and_a_message_for_the_callback(aws: Aws, s
     stored = clients.s3().get_object(Bucket=aws.bucket, Key=f"pdf/{job_id}.pdf")["Body"].read()
     assert stored.startswith(b"%PDF-")
     assert (job.pdf.size_bytes, job.pdf.pages, job.progress["frames"]) == (len(stored), 4, 3)
+    assert job.progress["total"] == job.progress["instances"] == 3
     assert aws.messages(aws.callback_queue_url) == [json.dumps({"job_id": job_id})]
 
 
@@ -130,6 +131,40 @@ def test_a_worker_that_was_killed_every_time_fails_the_job_in_the_end(aws: Aws, 
     assert aws.jobs.get(job_id).state is State.FAILED
 
 
+def test_fi_18_a_worker_that_was_killed_in_the_middle_is_replaced_and_leaves_one_object(
+    aws: Aws, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies with the PDF stored and the row not written; its lease ends, and the next does it over."""
+    job_id = make_job(aws).job_id
+    with monkeypatch.context() as patch:
+        patch.setattr(Jobs, "advance", die_at(State.DELIVERING))
+        with pytest.raises(pytest.fail.Exception):
+            work(job_id)
+    assert work(job_id, receive_count=2) == [{"itemIdentifier": "m"}]  # its lease still counts
+    aws.table.update_item(
+        Key={"job_id": job_id},
+        UpdateExpression="SET lease_until = :past",
+        ExpressionAttributeValues={":past": 0},
+    )
+    assert work(job_id, receive_count=2) == []
+    keys = [entry["Key"] for entry in clients.s3().list_objects_v2(Bucket=aws.bucket)["Contents"]]
+    assert keys == [f"pdf/{job_id}.pdf"]
+    assert aws.jobs.get(job_id).state is State.DELIVERING
+    assert len(aws.messages(aws.callback_queue_url)) == 1
+
+
+def die_at(state: State) -> Any:
+    """`Jobs.advance`, which ends the function where it would write that state."""
+    advance = Jobs.advance
+
+    def die(jobs: Jobs, job_id: str, to: State, **more: Any) -> Job:
+        if to is state:
+            pytest.fail("killed here")
+        return advance(jobs, job_id, to, **more)
+
+    return die
+
+
 def test_a_fault_of_ours_comes_again_and_leaves_the_job_free(
     aws: Aws, study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +218,35 @@ def test_a_cancelled_job_is_not_begun(aws: Aws, study: Path) -> None:
     aws.jobs.finish(job_id, State.CANCELLED)
     assert work(job_id) == []
     assert aws.jobs.get(job_id).state is State.CANCELLED
+
+
+def test_a_job_whose_time_is_over_is_not_rendered_any_more(aws: Aws, study: Path) -> None:
+    job_id = make_job(aws).job_id
+    aws.table.update_item(
+        Key={"job_id": job_id},
+        UpdateExpression="SET expires_at = :past",
+        ExpressionAttributeValues={":past": 1},
+    )
+    assert work(job_id) == []
+    assert aws.jobs.get(job_id).state is State.EXPIRED
+    assert aws.messages(aws.callback_queue_url) == []
+
+
+def test_a_job_that_is_cancelled_in_the_middle_ends_there(
+    aws: Aws, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = make_job(aws).job_id
+
+    def cancel_and_go_on(*args: Any, **kwargs: Any) -> Any:
+        aws.jobs.cancel(job_id)
+        return study_module.render_study(*args, **kwargs)
+
+    monkeypatch.setattr(worker, "render_study", cancel_and_go_on)
+    assert work(job_id) == [{"itemIdentifier": "m"}]
+    assert work(job_id, receive_count=2) == []
+    assert aws.jobs.get(job_id).state is State.CANCELLED
+    assert aws.messages(aws.callback_queue_url) == []
+    assert "Contents" not in clients.s3().list_objects_v2(Bucket=aws.bucket)
 
 
 def test_a_folder_is_no_source_in_the_cloud(aws: Aws, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

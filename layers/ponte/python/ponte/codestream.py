@@ -56,22 +56,32 @@ def read_codestream(data: bytes) -> Codestream | None:
 
 
 def is_cut(data: bytes) -> bool:
-    """True for a JPEG or JPEG-LS without its end: decoders fill in gray, and say nothing (T.81 B.2.1)."""
-    if data[:2] != b"\xff\xd8" or _END_OF_IMAGE in data[-_TAIL:]:
+    """True for a JPEG or JPEG-LS without its end: decoders fill in gray, and say nothing (T.81 B.2.1).
+
+    Likewise for HTJ2K that lacks bytes anywhere.
+    """
+    if data[:2] != b"\xff\xd8":
+        return jpeg2000.is_cut(data)
+    if _END_OF_IMAGE in data[-_TAIL:]:
         return False
     return data.rfind(_END_OF_IMAGE) <= data.rfind(_SCAN)
 
 
-def read_rle_offsets(data: bytes) -> tuple[int, ...] | None:
+def read_rle_offsets(data: bytes, length: int | None = None) -> tuple[int, ...] | None:
     """Where the segments of a frame start, 15 at most; None where they cannot be there. PS3.5 G.5.
 
-    The first stands behind the header, each behind the one before, the last before the end.
+    The first stands behind the header, each behind the one before, the last before the end: that of `data`,
+    or `length` where `data` is only the start of the frame.
     """
     if len(data) < _RLE_HEADER.size:
         return None
     count, *offsets = _RLE_HEADER.unpack_from(data)
     used = tuple(offsets[:count])
-    if not 1 <= count <= len(offsets) or used[0] != _RLE_HEADER.size or used[-1] >= len(data):
+    if (
+        not 1 <= count <= len(offsets)
+        or used[0] != _RLE_HEADER.size
+        or used[-1] >= (len(data) if length is None else length)
+    ):
         return None
     return used if all(a < b for a, b in pairwise(used)) else None
 

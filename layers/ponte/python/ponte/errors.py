@@ -12,6 +12,8 @@
         - CannotDecode
         - LimitExceeded
         - NothingToShow
+        - UnsafeArchive
+        - BadMember
         - AccessRefused
         - SourceRefused
         - DestinationRefused
@@ -108,6 +110,18 @@ class NothingToShow(PermanentError):
     """The study arrived, and nothing in it could be put on a page."""
 
     default_code = "NOT_AN_IMAGE"
+
+
+class UnsafeArchive(PermanentError):
+    """Nothing of the archive is read: it is damaged, or different readers would see different members."""
+
+    default_code = "NOT_A_ZIP"
+
+
+class BadMember(PermanentError):
+    """A member of an archive cannot be had; the others can."""
+
+    default_code = "ZIP_DEFLATE"
 
 
 class AccessRefused(PermanentError):

@@ -105,25 +105,26 @@ def _study_of(path: str) -> str | None:
             size, head = os.fstat(descriptor).st_size, os.read(descriptor, _HEAD)
             if size < 8:
                 return ""
-            if uid := _read_uid(head):
+            if uid := peek_study(head):  # nearly always: most files are not read any further
                 return uid
             if size <= len(head):
-                return _uid_of_all(head)
+                return study_of(head)
             with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
-                return _uid_of_all(data)
+                return study_of(data)
         finally:
             os.close(descriptor)
 
 
-def _read_uid(head: bytes) -> str | None:
-    """The study's UID where the first bytes of a file have it; most do, and are read at once."""
+def peek_study(head: bytes) -> str | None:
+    """The study's UID where these first bytes of an instance have it, else None."""
     try:
         return read_study_instance_uid(head)
     except PonteError:
         return None
 
 
-def _uid_of_all(data: Bytes) -> str | None:
+def study_of(data: Bytes) -> str | None:
+    """The study's UID; "" for what belongs to none, None for DICOM whose header cannot be read."""
     part10 = has_preamble(data[:_SHORTEST])
     try:
         return read_study_instance_uid(data) or ""

@@ -24,7 +24,7 @@ class FrameIndex:
 
     def __init__(self, value: Bytes, frame_count: int, extended_offsets: Sequence[int] = ()) -> None:
         self._value = value
-        items = list(_items(value))
+        items = list(item_spans(value))
         table, self._fragments = items[:1], items[1:]
         self._starts = self._frame_starts(frame_count, table, extended_offsets)
 
@@ -77,7 +77,7 @@ class FrameIndex:
         return starts
 
 
-def _items(value: Bytes) -> list[Span]:
+def item_spans(value: Bytes) -> list[Span]:
     """Start and end of each item's value, the offset table first."""
     spans, offset = [], 0
     while offset + 8 <= len(value):

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from pydicom.dataset import Dataset
 
 from ponte import attributes
+from ponte.framegroups import group_of, has_groups
 
 _MOST_ASPECT: Final = 10.0
 
@@ -29,9 +30,9 @@ def places(dataset: Dataset, frame_index: int, keyword: str) -> Iterator[Dataset
 
     First the frame's own functional group, then the shared one, then the dataset itself.
     """
-    frames = attributes.values(dataset, "PerFrameFunctionalGroupsSequence")
-    if frame_index < len(frames) and isinstance(frames[frame_index], Dataset):
-        yield from attributes.items(frames[frame_index], keyword)[:1]
+    group = group_of(dataset, frame_index)
+    if group is not None:
+        yield from attributes.items(group, keyword)[:1]
     for shared in attributes.items(dataset, "SharedFunctionalGroupsSequence")[:1]:
         yield from attributes.items(shared, keyword)[:1]
     yield dataset
@@ -54,7 +55,7 @@ def slice_position_mm(dataset: Dataset, frame_index: int = 0) -> float | None:
     """
     plane = _plane(dataset, frame_index)
     if plane is not None:
-        if _is_single(dataset) or attributes.items(dataset, "PerFrameFunctionalGroupsSequence"):
+        if _is_single(dataset) or has_groups(dataset):
             return plane.position_mm
         return _offset_of_dose(dataset, frame_index, plane)
     return _position_of_nuclear_slice(dataset, frame_index)

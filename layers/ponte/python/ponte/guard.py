@@ -9,6 +9,8 @@ when it is late. One frame is decoded at a time, which bounds the memory of all 
 from __future__ import annotations
 
 import atexit
+import ctypes
+import errno
 import json
 import math
 import os
@@ -235,17 +237,31 @@ def _answer(request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], Va
     from ponte.codecs import decode as decode_here
 
     nothing = np.empty(0, np.uint8)
+    errors = _last_error()
     try:
         _limit(request["memory"], request["seconds"])
         words = request["description"]
         d = PixelDescription(**{**words, "transfer_syntax_uid": UID(words["transfer_syntax_uid"])})
+        errors[0] = 0
         values, photometric = decode_here(data, d, request["halvings"])
     except LimitExceeded:
         return {"error": "memory"}, nothing
     except CannotDecode:
-        return {"error": "refused"}, nothing
+        return {"error": "memory" if errors[0] == errno.ENOMEM else "refused"}, nothing
     whole = np.ascontiguousarray(values)
     return {"kind": whole.dtype.str, "shape": whole.shape, "photometric": photometric}, whole
+
+
+def _last_error() -> ctypes.Array[ctypes.c_int]:
+    """The C library's `errno` of this thread.
+
+    A decoder that got no memory often says no more than that it failed. What the kernel told it stays there:
+    no call that succeeds changes it.
+    """
+    where = ctypes.CDLL(None)["__errno_location"]
+    where.restype = ctypes.POINTER(ctypes.c_int * 1)
+    found: ctypes.Array[ctypes.c_int] = where().contents
+    return found
 
 
 def serve() -> None:

@@ -26,6 +26,7 @@ from ponte.errors import LimitExceeded, NotDicom
 from ponte.quiet import BROKEN_INPUT, quiet
 from ponte.structure import (
     EXPLICIT_LITTLE,
+    FRAME_GROUPS,
     IMPLICIT_LITTLE,
     PIXEL_DATA,
     PREAMBLE,
@@ -232,17 +233,18 @@ def _raw(
 ) -> RawDataElement | DataElement:
     """The element as pydicom keeps it before anybody asks; sequences without a length are read by pydicom.
 
-    Large pixel data is a view: it is half a megabyte a slice, and nobody changes it.
+    Large pixel data is a view: it is half a megabyte a slice, and nobody changes it. The groups of frames
+    stay as they are, to be read one by one: all at once they take thirty times as much.
     """
     number, vr_bytes, start, length, delimited = element
     end = start + length
     if delimited:
-        if number != PIXEL_DATA:
+        if number not in (PIXEL_DATA, FRAME_GROUPS):
             stream = BytesIO(data[header:end])
             return next(
                 data_element_generator(stream, encoding.implicit, encoding.little_endian, encoding=characters)
             )
-        end, length = end - _DELIMITER, _UNDEFINED
+        end, length = end - _DELIMITER, _UNDEFINED if number == PIXEL_DATA else length - _DELIMITER
     vr = _VR_NAMES.get(vr_bytes) or vr_bytes.decode("ascii") or None
     if number == PIXEL_DATA and end - start > _LARGE:
         value = cast("bytes", data[start:end])

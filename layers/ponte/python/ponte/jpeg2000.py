@@ -22,6 +22,8 @@ _LEVELS = 8
 _LAYERS = 256
 _SMALL_BLOCK = 4  # exponents of width and height less two, summed: 16 by 16 samples
 _SMALL_PRECINCT = 5  # exponent: 32 samples
+_HIGH_THROUGHPUT = 0x4000  # in Rsiz
+_END: Final = b"\xff\xd9"
 
 
 def read_header(data: bytes) -> Codestream | None:
@@ -48,6 +50,28 @@ def read_header(data: bytes) -> Codestream | None:
             return None
         offset += length
     return None
+
+
+def is_cut(data: bytes) -> bool:
+    """True for a bare HTJ2K code stream that lacks bytes: its decoder makes a picture of what is left.
+
+    Each tile-part says how long it is (T.800 A.4.2), and behind the last one stands the end marker.
+    """
+    if data[:4] != _START or not int.from_bytes(data[6:8]) & _HIGH_THROUGHPUT:
+        return False
+    offset = len(_START) - 2
+    try:
+        while data[offset : offset + 2] != _END:
+            marker, length = struct.unpack_from(">HH", data, offset)
+            if marker == _SOT:
+                (length,) = struct.unpack_from(">L", data, offset + 6)
+                if length == 0:  # the last: to the end
+                    return not data.rstrip(b"\0").endswith(_END)
+                length -= 2
+            offset += 2 + max(length, 2)
+    except struct.error:
+        return True
+    return False
 
 
 def _main_header(data: bytes, start: int, *, unusual: bool) -> Codestream | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pydicom.uid import RLELossless
 
@@ -28,7 +29,24 @@ _RLE_LONGEST, _RLE_PADDING = 2, 1024  # a pixel in a run of its own takes two by
 _DEFLATE_RATIO = 1032  # two bits for 258 (RFC 1951)
 
 
-def check_budget(d: PixelDescription) -> None:
+class FrameShape(Protocol):
+    """What the dataset says of each of its frames."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def bits_allocated(self) -> int: ...
+    @property
+    def frame_bits(self) -> int:
+        """Bits of one native frame."""
+        ...
+
+
+def check_budget(d: FrameShape) -> None:
     """Raise `LimitExceeded` (PIXEL_BUDGET) for a frame that is too large to be shown."""
     pixels, size = d.rows * d.columns, (d.frame_bits + 7) // 8
     if pixels > PIXEL_BUDGET:
@@ -57,33 +75,41 @@ def check_frame(data: bytes, d: PixelDescription, index: int) -> bool:
     dataset says, PIXEL_LENGTH where so few bytes, or the end of them missing, cannot be the whole frame.
     """
     if d.transfer_syntax_uid == RLELossless:
-        _check_rle(data, d, index)
+        check_rle(read_rle_offsets(data), len(data), d, index)
         return False
     if d.transfer_syntax_uid == DEFLATED_FRAMES:
-        if len(data) * _DEFLATE_RATIO < d.frame_bits // 8:
-            raise _short(index)
+        check_deflated(len(data), d, index)
         return False
     header = read_codestream(data)
     if header is None:
         return True
-    _check_codestream(header, d, index)
+    check_codestream(header, d, index)
     if is_cut(data):
-        raise _short(index)
+        raise short_frame(index)
     return header.unusual or header.rows * header.columns * header.samples > ORDINARY_SAMPLES
 
 
-def _check_rle(data: bytes, d: PixelDescription, index: int) -> None:
-    """One segment for each byte of a pixel, each where the header says (PS3.5 G.2, G.5)."""
-    offsets, expected = read_rle_offsets(data), d.samples * ((d.bits_allocated + 7) // 8)
+def check_deflated(length: int, d: FrameShape, index: int) -> None:
+    """Raise `CannotDecode` (PIXEL_LENGTH) where so few deflated bytes cannot be a frame (RFC 1951)."""
+    if length * _DEFLATE_RATIO < d.frame_bits // 8:
+        raise short_frame(index)
+
+
+def check_rle(offsets: Sequence[int] | None, length: int, d: FrameShape, index: int) -> None:
+    """One segment for each byte of a pixel, each where the header says (PS3.5 G.2, G.5).
+
+    `offsets` are those of the frame's header, `length` is that of the whole frame. Raises as `check_frame`.
+    """
+    expected = d.samples * ((d.bits_allocated + 7) // 8)
     if offsets is None or len(offsets) != expected:
         found = "no RLE header that can be" if offsets is None else f"{len(offsets)} RLE segments"
         raise CannotDecode(
             f"Frame {index + 1} has {found}; expected {expected}", code="PIXEL_HEADER_MISMATCH"
         )
     size = (d.rows * d.columns * min(d.bits_allocated, 8) + 7) // 8  # bytes a segment: bits are packed
-    lengths = [end - start for start, end in pairwise((*offsets, len(data)))]
+    lengths = [end - start for start, end in pairwise((*offsets, length))]
     if min(lengths) < size // _RLE_RATIO:
-        raise _short(index)
+        raise short_frame(index)
     if max(lengths) > _RLE_LONGEST * size + _RLE_PADDING:
         raise CannotDecode(
             f"Frame {index + 1} has an RLE segment of {max(lengths)} bytes for {size}",
@@ -91,13 +117,15 @@ def _check_rle(data: bytes, d: PixelDescription, index: int) -> None:
         )
 
 
-def _short(index: int) -> CannotDecode:
+def short_frame(index: int) -> CannotDecode:
+    """The error for a frame whose end is missing."""
     return CannotDecode(
         f"Pixel Data (7FE0,0010) ends within frame {index + 1}; bytes are missing", code="PIXEL_LENGTH"
     )
 
 
-def _check_codestream(header: Codestream, d: PixelDescription, index: int) -> None:
+def check_codestream(header: Codestream, d: FrameShape, index: int) -> None:
+    """Raise `CannotDecode` (PIXEL_HEADER_MISMATCH) where the frame's header contradicts the dataset."""
     if (header.rows, header.columns, header.samples) != (d.rows, d.columns, d.samples):
         raise CannotDecode(
             f"Frame {index + 1} is {header.columns}x{header.rows} of {header.samples} samples; expected "

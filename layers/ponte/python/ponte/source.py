@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from ponte.errors import PonteError
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
@@ -17,6 +19,13 @@ class Fetched:
 
     data: bytes
     origin: str
+    error: PonteError | None = None
+
+    def read(self) -> bytes:
+        """The bytes. Raises `error` where the source has an instance and cannot give it."""
+        if self.error is not None:
+            raise self.error
+        return self.data
 
 
 class Source(Protocol):

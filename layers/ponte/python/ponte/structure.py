@@ -20,13 +20,18 @@ PREAMBLE = 128
 MAX_DEPTH = 32
 MAX_ELEMENTS = 100_000
 MAX_ITEMS = 100_000
+MAX_FRAME_ELEMENTS = 1_000_000
+MAX_FRAME_ITEMS = 400_000
+"""Those of the functional groups of frames, about 35 and 10 a frame: they are read one frame at a time."""
 MAX_HEADER_BYTES = 64 << 20
 PIXEL_DATA = 0x7FE00010
+FRAME_GROUPS = 0x52009230
 TRANSFER_SYNTAX_UID = 0x00020010
 
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_UNDEFINED = 0xFFFFFFFF
-_LONG_VRS = frozenset(
+ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+UNDEFINED = 0xFFFFFFFF
+_DELIMITER = 8  # bytes of one
+LONG_VRS = frozenset(
     {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 )
 _VRS = frozenset(vr.encode("ascii") for vr in VR if len(vr) == 2)
@@ -106,7 +111,7 @@ def walk(data: Bytes, offset: int, encoding: Encoding) -> Iterator[Element]:
         element = walker.element(offset, 0)
         if element.tag == 0 and not any(data[offset:]):
             return
-        if element.length > _SMALL and not _is_bulk(element):
+        if element.length > _SMALL and not is_bulk(element.tag, element.vr):
             header += element.length
             if header > MAX_HEADER_BYTES:
                 raise NotDicom(f"The header exceeds {MAX_HEADER_BYTES} bytes", code="HEADER_TOO_LARGE")
@@ -114,34 +119,44 @@ def walk(data: Bytes, offset: int, encoding: Encoding) -> Iterator[Element]:
         offset = element.start + element.length
 
 
-def _is_bulk(element: Element) -> bool:
+def sequence_items(value: Bytes, encoding: Encoding) -> list[tuple[int, int]]:
+    """Start and end of each item of a sequence, given the sequence's value. Raises `NotDicom`."""
+    return list(_Walker(value, encoding, of_frames=True).items())
+
+
+def is_bulk(tag: int, vr: bytes) -> bool:
     """True for what is no header: pixels, waveforms, documents."""
-    return (
-        element.vr in _BULK_VRS or element.tag >> 16 == _BULK_GROUP or element.tag == _ENCAPSULATED_DOCUMENT
-    )
+    return vr in _BULK_VRS or tag >> 16 == _BULK_GROUP or tag == _ENCAPSULATED_DOCUMENT
 
 
 class _Walker:
-    def __init__(self, data: Bytes, encoding: Encoding) -> None:
+    def __init__(self, data: Bytes, encoding: Encoding, *, of_frames: bool = False) -> None:
         self._data = data
         self._end = len(data)
+        self._encoding = encoding
+        self._of_frames = of_frames
+        self._frames: _Walker | None = None
+        self._most_elements = MAX_FRAME_ELEMENTS if of_frames else MAX_ELEMENTS
+        self._most_items = MAX_FRAME_ITEMS if of_frames else MAX_ITEMS
         self._implicit = encoding.implicit
         self._head = struct.Struct(encoding.order + "HH2sH").unpack_from
         self._long = struct.Struct(encoding.order + "L").unpack_from
-        self._item_start = struct.pack(encoding.order + "HH", _ITEM >> 16, _ITEM & 0xFFFF)
+        self._item_start = struct.pack(encoding.order + "HH", ITEM >> 16, ITEM & 0xFFFF)
         self._elements = self._items = 0
 
     def element(self, offset: int, depth: int) -> Element:
         """The element at `offset`, with all that is below it walked."""
         tag, vr, start, length = self._header(offset)
         self._elements += 1
-        if self._elements > MAX_ELEMENTS:
-            raise _too_many("elements", MAX_ELEMENTS)
+        if self._elements > self._most_elements:
+            raise too_many("elements", self._most_elements)
         if tag >> 16 == 0xFFFE:
             raise NotDicom("A delimiter stands where an element is expected", code="BAD_LENGTH")
-        if length != _UNDEFINED:
+        if tag == FRAME_GROUPS and depth == 0 and not self._of_frames:
+            return self._frame_groups(offset)
+        if length != UNDEFINED:
             if start + length > self._end:
-                raise _cut(tag)
+                raise cut(tag)
             if length >= 8 and vr in _MAYBE_SEQUENCE:
                 self._defined(tag, vr, start, length, depth + 1)
             return Element(tag, vr, start, length)
@@ -153,37 +168,56 @@ class _Walker:
             end = self.sequence(tag, start, depth + 1)
         return Element(tag, vr, start, end - start, delimited=True)
 
+    def _frame_groups(self, offset: int) -> Element:
+        """The functional groups of the frames, which have limits of their own, however often they come."""
+        if self._frames is None:
+            self._frames = _Walker(self._data, self._encoding, of_frames=True)
+        return self._frames.element(offset, 0)
+
+    def items(self) -> Iterator[tuple[int, int]]:
+        """Start and end of each item from the beginning on, to the end or a delimiter."""
+        offset = 0
+        while offset < self._end:
+            item, _, start, length = self._header(offset)
+            if item == SEQUENCE_END:
+                return
+            if item != ITEM:
+                raise not_items(FRAME_GROUPS)
+            self._count_item()
+            offset = self._item(start, 1) if length == UNDEFINED else start + length
+            yield start, offset - (_DELIMITER if length == UNDEFINED else 0)
+
     def _header(self, offset: int) -> tuple[int, bytes, int, int]:
         """Tag, VR, start of the value and its length."""
         if offset + 8 > self._end:
-            raise _cut(None)
+            raise cut(None)
         group, number, vr, length = self._head(self._data, offset)
         tag = group << 16 | number
         if self._implicit or group == 0xFFFE or not (vr in _VRS or (vr.isalpha() and vr.isupper())):
             return tag, b"", offset + 8, self._long(self._data, offset + 4)[0]
-        if vr not in _LONG_VRS:
+        if vr not in LONG_VRS:
             return tag, vr, offset + 8, length
         if offset + 12 > self._end:
-            raise _cut(tag)
+            raise cut(tag)
         return tag, vr, offset + 12, self._long(self._data, offset + 8)[0]
 
     def _count_item(self) -> None:
         self._items += 1
-        if self._items > MAX_ITEMS:
-            raise _too_many("items", MAX_ITEMS)
+        if self._items > self._most_items:
+            raise too_many("items", self._most_items)
 
     def _fragments(self, tag: int, offset: int) -> int:
         """Walk the fragments of encapsulated pixel data (PS3.5 A.4); answers where they end."""
         while True:
             item, _, start, length = self._header(offset)
-            if item == _SEQUENCE_END:
+            if item == SEQUENCE_END:
                 return start
-            if item != _ITEM or length == _UNDEFINED:
-                raise _wrong(tag)
+            if item != ITEM or length == UNDEFINED:
+                raise not_items(tag)
             self._count_item()
             offset = start + length
             if offset > self._end:
-                raise _cut(tag)
+                raise cut(tag)
 
     def _unknown(self, tag: int, offset: int, depth: int) -> int:
         """CP-246: what an unknown sequence of undefined length holds is implicit little endian."""
@@ -200,7 +234,7 @@ class _Walker:
         """
         if bytes(self._data[start : start + 4]) != self._item_start:
             if vr == b"SQ":
-                raise _wrong(tag)
+                raise not_items(tag)
             return
         outer, self._end = self._end, start + length
         try:
@@ -217,14 +251,14 @@ class _Walker:
             raise NotDicom(f"Sequences are nested deeper than {MAX_DEPTH}", code="TOO_DEEP")
         while not (defined and offset == self._end):
             item, _, start, length = self._header(offset)
-            if item == _SEQUENCE_END:
+            if item == SEQUENCE_END:
                 return start
-            if item != _ITEM:
-                raise _wrong(tag)
+            if item != ITEM:
+                raise not_items(tag)
             self._count_item()
             offset = (
                 self._item(start, depth)
-                if length == _UNDEFINED
+                if length == UNDEFINED
                 else self._defined_item(tag, start, length, depth)
             )
         return offset
@@ -233,7 +267,7 @@ class _Walker:
         """Walk an item of undefined length; answers where it ends."""
         while True:
             tag, _, start, _ = self._header(offset)
-            if tag == _ITEM_END:
+            if tag == ITEM_END:
                 return start
             element = self.element(offset, depth)
             offset = element.start + element.length
@@ -242,7 +276,7 @@ class _Walker:
         """Walk an item of defined length; answers where it ends."""
         end = offset + length
         if end > self._end:
-            raise _cut(tag)
+            raise cut(tag)
         outer, self._end = self._end, end
         try:
             while offset < end:
@@ -253,18 +287,22 @@ class _Walker:
         return end
 
 
-def _name(tag: int) -> str:
+def tag_name(tag: int) -> str:
+    """`(0028,0010)`, as error texts name an element."""
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-def _cut(tag: int | None) -> NotDicom:
-    where = "between two elements" if tag is None else f"within {_name(tag)}"
+def cut(tag: int | None) -> NotDicom:
+    """The error for a dataset that ends within the element, or between two."""
+    where = "between two elements" if tag is None else f"within {tag_name(tag)}"
     return NotDicom(f"The instance ends {where}; bytes are missing", code="TRUNCATED")
 
 
-def _wrong(tag: int) -> NotDicom:
-    return NotDicom(f"{_name(tag)} holds something else than items", code="BAD_LENGTH")
+def not_items(tag: int) -> NotDicom:
+    """The error for a sequence that holds none."""
+    return NotDicom(f"{tag_name(tag)} holds something else than items", code="BAD_LENGTH")
 
 
-def _too_many(what: str, limit: int) -> NotDicom:
+def too_many(what: str, limit: int) -> NotDicom:
+    """The error for a header beyond a limit."""
     return NotDicom(f"The instance has more than {limit} {what}", code="TOO_MANY")

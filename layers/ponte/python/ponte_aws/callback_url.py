@@ -16,6 +16,8 @@ from ponte.errors import InvalidRequest
 
 MAX_LENGTH = 2048
 _PORTS = {"http": 80, "https": 443}
+# The last label of a public name is no number, in whatever notation a resolver would read one.
+_PUBLIC_NAME = re.compile(r"\.(?!0x[0-9a-f]*$)[0-9-]*[a-z][a-z0-9-]*$")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -94,7 +96,7 @@ class Policy:
             raise CallbackRefused("UrlCallback must begin with https://")
         if target.port != _PORTS["https"]:
             raise CallbackRefused("UrlCallback must use port 443")
-        if literal or not re.search(r"[a-z]", target.host.rpartition(".")[2]):
+        if literal or not _PUBLIC_NAME.search(target.host):
             self.check_addresses(target, [literal] if literal else [])
         return target
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.service_resource import Table
     from types_boto3_kms import KMSClient
     from types_boto3_s3 import S3Client
+    from types_boto3_scheduler import EventBridgeSchedulerClient
     from types_boto3_secretsmanager import SecretsManagerClient
     from types_boto3_sqs import SQSClient
 
@@ -46,3 +47,9 @@ def kms() -> KMSClient:
 def secrets_manager() -> SecretsManagerClient:
     """The Secrets Manager client of this process."""
     return boto3.client("secretsmanager", config=_CONFIG)
+
+
+@cache
+def scheduler() -> EventBridgeSchedulerClient:
+    """The EventBridge Scheduler client of this process."""
+    return boto3.client("scheduler", config=_CONFIG)

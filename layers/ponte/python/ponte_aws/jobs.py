@@ -52,6 +52,7 @@ _BEFORE: Mapping[State, Collection[State]] = {
     State.CANCELLED: {*WORKING, State.DELIVERING},
 }
 NOT_SHOWN_KEPT = 200
+CLAIM_TRIES = 5
 
 
 class JobNotFound(PermanentError):
@@ -67,9 +68,19 @@ class JobMoved(PermanentError):
 
 
 class JobBusy(TransientError):
-    """Another worker holds the job."""
+    """Somebody else holds the job; `wait_s` says for how long at most, where that is known."""
 
     default_code = "JOB_BUSY"
+
+    def __init__(self, detail: str, *, wait_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.wait_s = wait_s
+
+
+class JobFinished(PermanentError):
+    """The job is over: what is asked can no longer be done with it."""
+
+    default_code = "JOB_FINISHED"
 
 
 class IdempotencyConflict(PermanentError):
@@ -80,7 +91,10 @@ class IdempotencyConflict(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
-    """What the caller asked for. His secrets are not here: see `Job.secrets`."""
+    """What the caller asked for. His secrets are not here: see `Job.secrets`.
+
+    `delivery` is `inline` (the PDF travels in the callback) or `link`.
+    """
 
     exam_id: int
     study_instance_uid: str
@@ -91,6 +105,7 @@ class RenderRequest:
     cod_autorizacao: str | int | None = None
     cod_faturamento: str | int | None = None
     cod_procedimento: str | int | None = None
+    delivery: str = "inline"
 
     def digest(self) -> str:
         """Digest that is equal for equal requests."""
@@ -118,7 +133,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as its row has it."""
+    """A job as its row has it.
+
+    `owed` is true until its caller was told, or nobody will tell him any more. `turn` is the number of the
+    attempt at that which is next, over the job's whole life; `round_turn` the one its schedule began with.
+    """
 
     job_id: str
     state: State
@@ -131,7 +150,12 @@ class Job:
     pdf: Pdf | None = None
     not_shown: tuple[Mapping[str, Any], ...] = ()
     error: Failure | None = None
+    history: tuple[Mapping[str, str], ...] = ()
+    owed: bool = False
+    turn: int = 1
+    round_turn: int = 1
     callback: Mapping[str, Any] = field(default_factory=dict)
+    attempts: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def partial(self) -> bool:
@@ -153,15 +177,24 @@ class Job:
             secrets={k: bytes(v) for k, v in item.get("secrets", {}).items()},
             progress={k: int(v) for k, v in item.get("progress", {}).items()},
             pdf=Pdf(**{k: _plain(v) for k, v in pdf.items()}) if pdf else None,
-            not_shown=tuple({k: _plain(v) for k, v in row.items()} for row in item.get("not_shown", ())),
+            not_shown=_rows(item.get("not_shown", ())),
             error=Failure(**error) if error else None,
+            history=_rows(item.get("history", ())),
+            owed=bool(item.get("owed", False)),
+            turn=int(item.get("turn", 1)),
+            round_turn=int(item.get("round_turn", 1)),
             callback={k: _plain(v) for k, v in item.get("callback", {}).items()},
+            attempts=_rows(item.get("attempts", ())),
         )
 
 
 def _plain(value: Any) -> Any:
     """DynamoDB's Decimal as an int; all else as it is."""
     return int(value) if hasattr(value, "as_tuple") else value
+
+
+def _rows(values: Collection[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    return tuple({k: _plain(v) for k, v in row.items()} for row in values)
 
 
 def _stored(value: Any) -> Any:
@@ -184,12 +217,47 @@ def now() -> str:
 Announce = Callable[[str, State, str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What makes a request the same as an earlier one: a row of its own, written together with the job's.
+
+    Claimed for as long as the job's row lives, or with `while_unfinished` until the job is over.
+    """
+
+    key: str
+    request_digest: str
+    while_unfinished: bool = False
+
+    @classmethod
+    def of_key(cls, idempotency_key: str, request: RenderRequest) -> Claim:
+        """By the Idempotency-Key of its caller."""
+        digest = hashlib.sha256(idempotency_key.encode()).hexdigest()
+        return cls(f"idempotency#{digest}", request.digest())
+
+    @classmethod
+    def of_body(cls, body_mac: str) -> Claim:
+        """By its body, every byte of it."""
+        return cls(f"body#{body_mac}", body_mac, while_unfinished=True)
+
+    def row(self, job: Item) -> dict[str, Any]:
+        return {
+            "job_id": self.key,
+            "claimed_job_id": job["job_id"],
+            "request_digest": self.request_digest,
+            "expires_at": job["expires_at"],
+        }
+
+
 class Jobs:
     """The jobs table. `announce(job_id, state, at)` is told of every change, after it is durable."""
 
     def __init__(self, table: Table, announce: Announce | None = None) -> None:
         self._table = table
         self._announce = announce or (lambda _job_id, _state, _at: None)
+
+    @property
+    def table(self) -> Table:
+        return self._table
 
     def create(
         self,
@@ -198,64 +266,77 @@ class Jobs:
         job_id: str,
         secrets: Mapping[str, bytes],
         retention_days: int,
-        idempotency_key: str | None = None,
+        claim: Claim | None = None,
     ) -> tuple[Job, bool]:
         """Write a new row; answer the job, and whether it is new.
 
-        With an Idempotency-Key that was used before, the job of that time is answered; raises
-        `IdempotencyConflict` when the request was another one then.
+        When an earlier request holds the claim, its job is answered instead. Raises `IdempotencyConflict`
+        when that was another request, `JobBusy` when the claim cannot be had at this moment.
         """
         at = now()
         item: dict[str, Any] = {
             "job_id": job_id,
             "state": State.ACCEPTED.value,
+            "exam_id": request.exam_id,
             "request": {name: getattr(request, name) for name in request.__slots__},
             "created_at": at,
             "updated_at": at,
             "expires_at": int(time.time()) + retention_days * 86_400,
             "history": [{"state": State.ACCEPTED.value, "at": at}],
+            "owed": request.url_callback is not None,
+            "turn": 1,
+            "round_turn": 1,
         }
         if secrets:
             item["secrets"] = dict(secrets)
-        if idempotency_key is None:
+        if claim is None:
             self._table.put_item(Item=item, ConditionExpression="attribute_not_exists(job_id)")
-        elif earlier := self._claim(idempotency_key, request.digest(), item):
+        elif earlier := self._claim(claim, item):
             return earlier, False
         self._announce(job_id, State.ACCEPTED, at)
         return Job.from_item(item), True
 
-    def _claim(self, idempotency_key: str, request_digest: str, item: dict[str, Any]) -> Job | None:
-        """Write the row and the key's own row together; answer the earlier job when the key is taken."""
-        key = "idempotency#" + hashlib.sha256(idempotency_key.encode()).hexdigest()
-        claim = {
-            "job_id": key,
-            "claimed_job_id": item["job_id"],
-            "request_digest": request_digest,
-            "expires_at": item["expires_at"],
-        }
-        puts = [
-            {
-                "Put": {
-                    "TableName": self._table.name,
-                    "Item": row,
-                    "ConditionExpression": "attribute_not_exists(job_id)",
-                }
-            }
-            for row in (claim, item)
-        ]
+    def _claim(self, claim: Claim, item: dict[str, Any]) -> Job | None:
+        """Write the claim and the row together; answer the earlier job where its request has the claim."""
+        condition, values = "attribute_not_exists(job_id)", dict[str, Any]()
+        for _ in range(CLAIM_TRIES):
+            if self._write_both(claim.row(item), item, condition, values):
+                return None
+            row = self._table.get_item(Key={"job_id": claim.key}, ConsistentRead=True).get("Item")
+            if row is None:
+                condition, values = "attribute_not_exists(job_id)", {}
+                continue
+            if row["request_digest"] != claim.request_digest:
+                raise IdempotencyConflict("Idempotency-Key was used before for a different request")
+            earlier = self._find(str(row["claimed_job_id"]))
+            if earlier is not None and not (claim.while_unfinished and earlier.state in FINAL):
+                return earlier
+            condition, values = "claimed_job_id = :gone", {":gone": row["claimed_job_id"]}
+        raise JobBusy("the same request is being accepted at this moment")
+
+    def _write_both(
+        self, claim: dict[str, Any], item: dict[str, Any], condition: str, values: dict[str, Any]
+    ) -> bool:
+        """Put the claim under a condition, and the new row. False when the condition did not hold."""
+        first = {"Item": claim, "ConditionExpression": condition}
+        if values:
+            first["ExpressionAttributeValues"] = values
+        puts = [first, {"Item": item, "ConditionExpression": "attribute_not_exists(job_id)"}]
         try:
-            self._table.meta.client.transact_write_items(TransactItems=puts)  # type: ignore[arg-type]
+            self._table.meta.client.transact_write_items(
+                TransactItems=[{"Put": {"TableName": self._table.name, **put}} for put in puts]  # type: ignore[typeddict-item]
+            )
         except ClientError as error:
             if _code(error) != "TransactionCanceledException":
                 raise
-        else:
+            return False
+        return True
+
+    def _find(self, job_id: str) -> Job | None:
+        try:
+            return self.get(job_id)
+        except JobNotFound:
             return None
-        earlier = self._table.get_item(Key={"job_id": key}, ConsistentRead=True).get("Item")
-        if earlier is None:
-            raise JobBusy("the Idempotency-Key is being claimed by another request")
-        if earlier["request_digest"] != request_digest:
-            raise IdempotencyConflict("Idempotency-Key was used before for a different request")
-        return self.get(str(earlier["claimed_job_id"]))
 
     def get(self, job_id: str) -> Job:
         """Read the row as it is now. Raises `JobNotFound`."""
@@ -271,7 +352,7 @@ class Jobs:
         """
         moment = int(time.time())
         try:
-            return self._move(
+            return self.move(
                 job_id,
                 State.FETCHING,
                 condition="(attribute_not_exists(lease_until) OR lease_until < :now OR lease_run = :run)",
@@ -285,7 +366,7 @@ class Jobs:
 
     def advance(self, job_id: str, state: State, *, run: str, **attributes: Any) -> Job:
         """Take a job of ours to its next state. Raises `JobMoved` when it is no longer ours."""
-        return self._move(
+        return self.move(
             job_id,
             state,
             condition="lease_run = :run",
@@ -297,7 +378,29 @@ class Jobs:
     def finish(self, job_id: str, state: State, *, keep_secrets: bool = False, **attributes: Any) -> Job:
         """Take a job to a final state, whoever holds it. Raises `JobMoved` when it already is in one."""
         removes = ("lease_until", "lease_run") if keep_secrets else ("lease_until", "lease_run", "secrets")
-        return self._move(job_id, state, attributes=attributes, removes=removes)
+        return self.move(job_id, state, attributes=attributes, removes=removes)
+
+    def cancel(self, job_id: str) -> Job:
+        """End a job because its caller says so; a job that is cancelled already stays so.
+
+        Raises `JobFinished` when it is over, `JobBusy` while its result is being delivered, `JobNotFound`.
+        """
+        try:
+            return self.move(
+                job_id,
+                State.CANCELLED,
+                condition="(attribute_not_exists(delivery_until) OR delivery_until < :now)",
+                values={":now": int(time.time())},
+                attributes={"owed": False},
+                removes=("lease_until", "lease_run", "secrets"),
+            )
+        except JobMoved:
+            job = self.get(job_id)
+        if job.state is State.CANCELLED:
+            return job
+        if job.state in FINAL:
+            raise JobFinished(f"the job is {job.state.value} already")
+        raise JobBusy("the result is being delivered at this moment")
 
     def renew(self, job_id: str, *, run: str, lease_seconds: int) -> None:
         """Prolong our lease from now on. Raises `JobMoved` when the job is no longer ours."""
@@ -312,15 +415,6 @@ class Jobs:
         """Write how far the work is. Raises `JobMoved` when the job is no longer ours."""
         self._update_ours(job_id, run, "SET progress = :progress", {":progress": counts})
 
-    def record_callback(self, job_id: str, outcome: Mapping[str, Any], *, final: bool) -> None:
-        """Write how the last attempt at the callback went; after the final one the secrets are deleted."""
-        self._table.update_item(
-            Key={"job_id": job_id},
-            UpdateExpression="SET callback = :callback" + (" REMOVE secrets" if final else ""),
-            ConditionExpression="attribute_exists(job_id)",
-            ExpressionAttributeValues={":callback": {k: v for k, v in outcome.items() if v is not None}},
-        )
-
     def _update_ours(self, job_id: str, run: str, expression: str, values: dict[str, Any]) -> None:
         try:
             self._table.update_item(
@@ -330,21 +424,26 @@ class Jobs:
                 ExpressionAttributeValues={":run": run, **values},
             )
         except ClientError as error:
-            raise _moved(error) from error
+            raise moved(error) from error
 
-    def _move(
+    def move(
         self,
         job_id: str,
         state: State,
         *,
+        before: Collection[State] | None = None,
         condition: str = "",
         values: Mapping[str, Any] | None = None,
         sets: str = "",
         attributes: Mapping[str, Any] | None = None,
         removes: Collection[str] = (),
     ) -> Job:
+        """Take a job to a state, from those that go `before` it, in one conditional write.
+
+        Raises `JobMoved` when it is in none of them, or the condition does not hold.
+        """
         at = now()
-        before = sorted(_BEFORE[state])
+        before = sorted(_BEFORE[state] if before is None else before)
         names = {"#state": "state", "#error": "error"} | {f"#a{i}": k for i, k in enumerate(attributes or {})}
         all_values = {
             ":state": state.value,
@@ -377,7 +476,7 @@ class Jobs:
                 ReturnValues="ALL_NEW",
             )
         except ClientError as error:
-            raise _moved(error) from error
+            raise moved(error) from error
         self._announce(job_id, state, at)
         return Job.from_item(answer["Attributes"])
 
@@ -386,7 +485,7 @@ def _code(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "")
 
 
-def _moved(error: ClientError) -> Exception:
+def moved(error: ClientError) -> Exception:
     """`JobMoved` for a condition that did not hold; the error itself otherwise."""
     if _code(error) == "ConditionalCheckFailedException":
         return JobMoved("the job is no longer in a state for this change")

@@ -61,6 +61,15 @@ class Message:
             raise BadMessage(f"the message has no {name}")
         return value
 
+    def number(self, name: str, default: int) -> int:
+        """The number that the message carries under `name` as text. Raises `BadMessage`."""
+        if name not in json.loads(self.body):
+            return default
+        value = self.reference(name)
+        if not (value.isascii() and value.isdigit() and len(value) < 10):
+            raise BadMessage(f"the {name} of the message is no number")
+        return int(value)
+
 
 def send(sqs: SQSClient, queue_url: str, body: Mapping[str, str], *, delay_s: int = 0) -> None:
     """Send a message. When this returns, SQS has it."""

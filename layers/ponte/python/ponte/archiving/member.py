@@ -1,0 +1,76 @@
+"""A member of an archive: its bytes, once, and the verdict on the instance that they should be."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from ponte.archiving.names import is_litter
+from ponte.errors import BadMember, PonteError
+from ponte.scan import Scanner, Verdict
+
+_CHUNK = 1 << 20
+_SKIPPED = {"SYMLINK": "A symbolic link", "NOT_REGULAR": "A device, a FIFO or a socket"}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of an archive. `name` is fit to be shown, and for nothing else.
+
+    `skipped` is a reason not to look at it, `error` why it cannot be had.
+    """
+
+    name: str
+    notes: tuple[str, ...] = ()
+    skipped: str | None = None
+    error: PonteError | None = None
+    source: Iterator[bytes] = field(default_factory=lambda: iter(()))
+
+    def pieces(self) -> Iterator[bytes]:
+        """Its bytes, once; they are good when no error came after the last. Raises `PonteError`."""
+        if self.error is not None:
+            raise self.error
+        yield from self.source
+
+    def scan(self, *, digest: bool = True) -> Verdict:
+        """The verdict on the instance: accepted only where archive and instance are sound."""
+        if self.skipped is not None:
+            return Verdict.refused(self.skipped, _SKIPPED[self.skipped])
+        scanner = Scanner(digest=digest)
+        try:
+            for piece in self.pieces():
+                scanner.feed(piece)
+        except PonteError as error:
+            return Verdict.refused(error.code, error.detail)
+        verdict = scanner.finish()
+        if verdict.accepted:
+            return replace(verdict, notes=(*verdict.notes, *self.notes))
+        return without_litter(verdict, self.name)
+
+
+def without_litter(verdict: Verdict, name: str) -> Verdict:
+    """A verdict of NOT_DICOM on what is known to lie beside images is IGNORED_NAME."""
+    if verdict.reason in ("NOT_DICOM", "EMPTY") and is_litter(name):
+        return replace(verdict, reason="IGNORED_NAME", detail="No image, by its name and its content")
+    return verdict
+
+
+def inflate(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Raw deflate in pieces of at most 1 MiB. Raises `BadMember` (ZIP_DEFLATE)."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    for block in blocks:
+        if inflater.eof:
+            raise BadMember("Bytes follow the end of the deflated data")
+        waiting, more = block, True
+        while more and not inflater.eof:
+            try:
+                piece = inflater.decompress(waiting, _CHUNK)
+            except zlib.error as error:
+                raise BadMember("It cannot be inflated") from error
+            waiting = inflater.unconsumed_tail
+            more = bool(waiting) or len(piece) == _CHUNK
+            if piece:
+                yield piece
+    if not inflater.eof or inflater.unused_data:
+        raise BadMember("The deflated data do not end where they should")

@@ -1,0 +1,148 @@
+"""Was this instance here before? The three policies, over any store that can compare and swap.
+
+An instance is claimed before it is sent, and known for good when a destination has it: a process that dies in
+between leaves a claim that ends by itself, so that nothing is taken for sent that was not. Of two that claim
+the same at once, one gets it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from ponte.errors import NotDicom, TransientError
+
+_ATTEMPTS = 8
+_DEFAULT_LEASE_S = 900.0
+
+
+class Policy(StrEnum):
+    """By what an instance is known."""
+
+    UID_THEN_SHA256 = "uid_then_sha256"
+    SHA256_ONLY = "sha256_only"
+    UID_ONLY = "uid_only"
+
+
+class Finding(StrEnum):
+    """What a claim came to."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    CONFLICT = "UID_CONFLICT"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is known of an instance. `other_digest` marks the duplicate by UID whose content is another.
+
+    NEW is the claimant's to send, and to confirm or release. PENDING is in somebody else's hands: ask later.
+    """
+
+    finding: Finding
+    other_digest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the ledger. `owner` is "" when the instance is known for good."""
+
+    digest: str
+    owner: str = ""
+    expires_at: float = 0.0
+
+
+class LedgerBusy(TransientError):
+    """Others changed the same row again and again."""
+
+    default_code = "LEDGER_BUSY"
+
+
+class ClaimLost(TransientError):
+    """The claim ended, and somebody else has the instance now."""
+
+    default_code = "CLAIM_LOST"
+
+
+class Store(Protocol):
+    """Where the rows are."""
+
+    def get(self, key: str) -> Row | None:
+        """The row as it is now, what was written before included."""
+        ...
+
+    def swap(self, key: str, before: Row | None, after: Row | None) -> bool:
+        """Put `after` in the place of `before` (None is no row), durably; False where it is not there."""
+        ...
+
+
+class Ledger:
+    """The ledger of one destination."""
+
+    def __init__(
+        self,
+        store: Store,
+        policy: Policy,
+        *,
+        lease_s: float = _DEFAULT_LEASE_S,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._lease_s = lease_s
+        self._now = now
+
+    def claim(self, sop_instance_uid: str | None, sha256: str, owner: str) -> Claim:
+        """Ask for an instance; `owner` names who asks, the same again after an interruption.
+
+        `sha256` is over the dataset, so that another preamble makes no other instance. Raises `NotDicom`
+        (MISSING_UID), `LedgerBusy`.
+        """
+        key, _ = self._keys(sop_instance_uid, sha256)
+        mine = Row(sha256, owner, self._now() + self._lease_s)
+        for _ in range(_ATTEMPTS):
+            row = self._store.get(key)
+            found = self._decide(row, mine)
+            if found.finding is not Finding.NEW or self._store.swap(key, row, mine):
+                return found
+        raise LedgerBusy("The ledger's row keeps changing")
+
+    def confirm(self, sop_instance_uid: str | None, sha256: str, owner: str) -> None:
+        """The instance has arrived: it is known from now on, by UID and by digest. Raises `ClaimLost`."""
+        key, other = self._keys(sop_instance_uid, sha256)
+        row = self._store.get(key)
+        known = Row(sha256)
+        if row != known and (row is None or row.owner != owner or not self._store.swap(key, row, known)):
+            raise ClaimLost("The claim on the instance is over")
+        self._store.swap(other, None, known)  # for the day when the policy is another
+
+    def release(self, sop_instance_uid: str | None, sha256: str, owner: str) -> None:
+        """Give a claim back: the instance did not arrive."""
+        key, _ = self._keys(sop_instance_uid, sha256)
+        row = self._store.get(key)
+        if row is not None and row.owner == owner:
+            self._store.swap(key, row, None)
+
+    def _keys(self, sop_instance_uid: str | None, sha256: str) -> tuple[str, str]:
+        """The key that the policy goes by, and the other. UIDs stand there hashed: they name a patient."""
+        if not sop_instance_uid:
+            raise NotDicom("SOP Instance UID (0008,0018) is absent", code="MISSING_UID")
+        by_uid, by_digest = f"uid#{hashlib.sha256(sop_instance_uid.encode()).hexdigest()}", f"sha256#{sha256}"
+        return (by_digest, by_uid) if self._policy is Policy.SHA256_ONLY else (by_uid, by_digest)
+
+    def _decide(self, row: Row | None, mine: Row) -> Claim:
+        if row is None:
+            return Claim(Finding.NEW)
+        other_digest = row.digest != mine.digest
+        if other_digest and self._policy is Policy.UID_THEN_SHA256:
+            return Claim(Finding.CONFLICT, other_digest)
+        if not row.owner:
+            return Claim(Finding.DUPLICATE, other_digest)
+        if row.owner == mine.owner or row.expires_at <= self._now():
+            return Claim(Finding.NEW)
+        return Claim(Finding.PENDING, other_digest)
