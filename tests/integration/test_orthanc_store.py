@@ -77,14 +77,14 @@ def test_a_rendered_study_has_its_pdf_beside_it(
     auth.write_text(json.dumps(orthanc.credentials))
     arguments = ["render", f"{orthanc.dicomweb_url}/studies/{study}", "-o", output, "--auth-file", auth]
     answers = []
-    for _ in range(2):
-        monkeypatch.setattr(
-            sys, "argv", ["ponte", *map(str, arguments), "--store", "source", "--series", "79", "--json"]
-        )
+    for attempt in range(2):
+        monkeypatch.setattr(sys, "argv", ["ponte", *map(str, arguments), "--store", "source", "--json"])
         with pytest.raises(SystemExit) as caught:
             command.main()
         assert caught.value.code == 0
-        answers.append(json.loads(capsys.readouterr().out)["stored"])
+        report = json.loads(capsys.readouterr().out)
+        answers.append(report["stored"])
+        assert (report["instances"], report["shown"], report["left_out"]) == (3 + attempt, 3, attempt)
     assert answers[0]["status"] == "stored"
 
     found = held(orthanc, study)

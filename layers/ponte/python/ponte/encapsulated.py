@@ -18,6 +18,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_file_meta_info
 from pydicom.uid import UID, EncapsulatedPDFStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from ponte import attributes
 from ponte.errors import InvalidRequest, LimitExceeded, MissingAttribute, SourceUnavailable
 from ponte.instance import dataset_start
 from ponte.quiet import quiet
@@ -27,6 +28,7 @@ from ponte.uid import is_valid_uid
 SERIES_NUMBER: Final = 9900
 """Above those of modalities, so that the document comes last."""
 MOST_SOURCES: Final = 20_000
+MANUFACTURER: Final = "Ponte"
 MIME_TYPE: Final = "application/pdf"
 
 _ENCAPSULATED_DOCUMENT: Final = 0x00420011
@@ -142,6 +144,15 @@ class Document:
     sources: Sequence[Reference] = ()
 
 
+def is_own_document(dataset: Dataset) -> bool:
+    """True for what `write_encapsulated_pdf` made: a rendering of the study, not a part of it."""
+    with quiet():
+        return (
+            attributes.text(dataset, "SOPClassUID") == EncapsulatedPDFStorage
+            and attributes.text(dataset, "Manufacturer") == MANUFACTURER
+        )
+
+
 def document_uid(study_instance_uid: str, content: str, role: str) -> str:
     """The same UID for the same study, content and role (PS3.5 B.2: the number of a UUID below 2.25)."""
     digest = hashlib.sha256(f"{role}\n{study_instance_uid}\n{content}".encode()).digest()
@@ -188,7 +199,7 @@ def _own_elements(header: StudyHeader, document: Document, length: int) -> Datas
     own.SeriesNumber, own.InstanceNumber = SERIES_NUMBER, 1
     own.Modality, own.ConversionType = "DOC", "WSD"
     own.SeriesDescription = own.DocumentTitle = document.title
-    own.Manufacturer, own.SoftwareVersions = "Ponte", document.producer
+    own.Manufacturer, own.SoftwareVersions = MANUFACTURER, document.producer
     own.InstanceCreationDate = own.ContentDate = document.created.strftime("%Y%m%d")
     own.InstanceCreationTime = own.ContentTime = document.created.strftime("%H%M%S")
     own.AcquisitionDateTime = ""
