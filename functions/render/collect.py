@@ -15,6 +15,7 @@ from pydicom import Dataset
 
 from ponte import attributes
 from ponte.burned_in import Region, masked, trusted_regions
+from ponte.encapsulated import is_own_document
 from ponte.errors import BadAnswer, CannotDecode, LimitExceeded, NotAnImage, PonteError
 from ponte.image import Image, Picture
 from ponte.instance import open_instance
@@ -241,7 +242,8 @@ class Collector:
             return
         finally:
             self._collected.clock.decode += perf_counter() - began
-        if not self._is_wanted(series, instance):
+        # A rendering of before, stored in the study: shown again, each would hold the ones before it
+        if is_own_document(dataset) or not self._is_wanted(series, instance):
             self._leave_out(series, 1)
             return
         try:

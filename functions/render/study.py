@@ -20,6 +20,7 @@ from ponte.study import StudyAttributes
 from render.allocator import keep_freed_memory
 from render.collect import Collected, Collector, DrawDocument, Missing
 from render.cover import Cover, MissingRow, draw_cover
+from render.identity import content_of, sources_of
 from render.images import ImageStore, SpooledImages, WrittenImages
 from render.layout import Layout, Page
 from render.options import RenderOptions, RequestCodes
@@ -69,16 +70,19 @@ def render_study(
     ended = perf_counter()
     clock = collected.clock
     write = clock.write + ended - writing
+    not_shown = tuple(missing.not_shown for missing in collected.missing)
     return RenderReport(
         pages=writer.page_count,
         instances=collected.instances,
         frames=collected.frames,
         shown=collected.shown,
-        not_shown=tuple(missing.not_shown for missing in collected.missing),
+        not_shown=not_shown,
         bytes=writer.size_bytes,
         seconds=Seconds(clock.fetch, clock.decode, clock.encode, write, ended - began),
         left_out=collected.left_out,
         documents=collected.documents,
+        content=content_of(collected.records, not_shown, options),
+        sources=sources_of(collected.records),
     )
 
 
