@@ -48,6 +48,7 @@ class Words:
     continued: str
     pdf_left_out: str
     annotations_left_out: str
+    files_left_out: str
     kind_left_out: str
     audio_left_out: str
     scale: str
@@ -184,6 +185,7 @@ _PORTUGUESE: Final = Words(
     cut="O laudo continua. Itens além do limite deste documento: {}.",
     continued="{} (continuação)",
     pdf_left_out="As páginas encapsuladas foram omitidas: o documento é anonimizado.",
+    files_left_out="Arquivos anexos ao PDF não exibidos: {}.",
     annotations_left_out="Anotações ou campos de formulário não exibidos: {}.",
     kind_left_out="Este tipo de documento não é desenhado em páginas.",
     audio_left_out="Áudio não é desenhado em páginas.",
@@ -278,6 +280,7 @@ _ENGLISH: Final = Words(
     cut="The report goes on. Items beyond the limit of this document: {}.",
     continued="{} (continued)",
     pdf_left_out="The encapsulated pages were left out: the document is anonymised.",
+    files_left_out="Files attached to the PDF not shown: {}.",
     annotations_left_out="Annotations or form fields not shown: {}.",
     kind_left_out="This kind of document is not drawn on pages.",
     audio_left_out="Audio is not drawn on pages.",
