@@ -18,7 +18,6 @@ class Words:
     beams: str
     images: str
     segments: str
-    report: str
     report_left_out: str
     completion: str
     completions: Mapping[str, str]
@@ -33,7 +32,6 @@ class Words:
     predecessors: str
     no_heading: str
     no_value: str
-    reference: str
     references: str
     frames: str
     channels: str
@@ -72,7 +70,6 @@ class Words:
     annotations: str
     annotations_cut: str
     annotation_text_left_out: str
-    measures: str
 
 
 _PORTUGUESE: Final = Words(
@@ -144,7 +141,6 @@ _PORTUGUESE: Final = Words(
     beams="feixes: {}",
     images="imagens: {}",
     segments="segmentos: {}",
-    report="Laudo estruturado",
     report_left_out="O texto do laudo foi omitido: o documento é anonimizado.",
     completion="Situação",
     completions={"COMPLETE": "Completo", "PARTIAL": "Parcial"},
@@ -159,7 +155,6 @@ _PORTUGUESE: Final = Words(
     predecessors="Documentos anteriores",
     no_heading="(sem título)",
     no_value="(sem valor)",
-    reference="{} {}",
     references="{} × {}",
     frames="quadros {}",
     channels="canais {}",
@@ -217,7 +212,6 @@ _PORTUGUESE: Final = Words(
     annotations="Anotações",
     annotations_cut="Nem todas as anotações couberam no limite deste documento.",
     annotation_text_left_out="As anotações escritas por pessoas foram omitidas: o documento é anonimizado.",
-    measures="Medidas",
 )
 
 _ENGLISH: Final = Words(
@@ -239,7 +233,6 @@ _ENGLISH: Final = Words(
     beams="beams: {}",
     images="images: {}",
     segments="segments: {}",
-    report="Structured report",
     report_left_out="The text of the report was left out: the document is anonymised.",
     completion="Completion",
     completions={"COMPLETE": "Complete", "PARTIAL": "Partial"},
@@ -254,7 +247,6 @@ _ENGLISH: Final = Words(
     predecessors="Earlier documents",
     no_heading="(no heading)",
     no_value="(no value)",
-    reference="{} {}",
     references="{} × {}",
     frames="frames {}",
     channels="channels {}",
@@ -312,7 +304,6 @@ _ENGLISH: Final = Words(
     annotations="Annotations",
     annotations_cut="Not all annotations were within the limit of this document.",
     annotation_text_left_out="Annotations that people wrote were left out: the document is anonymised.",
-    measures="Measurements",
 )
 
 
