@@ -5,13 +5,16 @@ Nothing of this environment can be imported there, so a dependency that a layer 
 
 from __future__ import annotations
 
+import base64
 import platform
 import sys
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from reportlab.pdfgen.canvas import Canvas as Drawing
 
 from infra import layers
 from infra.app import synthesise
@@ -176,6 +179,32 @@ def test_the_codecs_that_the_layer_keeps_are_those_that_dicom_needs(invoke: Any)
 
 def test_every_decoder_is_among_the_layers(invoke: Any) -> None:
     assert invoke("Worker", {}, probe=DECODERS) == Outcome(answer=[])
+
+
+MERGED = """
+import base64, io, sys
+def handler(event, context):
+    sys.path.append(event['asset'])
+    from pydicom.dataset import Dataset
+    from render.documents import drawer_of
+    from render.pdf import PdfWriter
+    from render.texts import TEXTS
+    dataset = Dataset()
+    dataset.SOPClassUID = '1.2.840.10008.5.1.4.1.1.104.1'
+    dataset.EncapsulatedDocument = base64.b64decode(event['pdf'])
+    draw = drawer_of(dataset.SOPClassUID)
+    document = draw(dataset, PdfWriter(io.BytesIO()), TEXTS['en'], anonymize=False)
+    return [list(sheet.size) for sheet in document.sheets]
+"""
+
+
+def test_the_pages_of_an_encapsulated_pdf_are_merged(shipped: Template, invoke: Any) -> None:
+    """By a process of its own, with what the layer has."""
+    drawing = Drawing(out := BytesIO(), pagesize=(300, 400))
+    drawing.drawString(40, 40, "said")
+    drawing.save()
+    event = {"asset": str(shipped.asset("Worker")), "pdf": base64.b64encode(out.getvalue()).decode()}
+    assert invoke("Worker", event, probe=MERGED) == Outcome(answer=[[300, 400]])
 
 
 def test_boto_makes_every_client_that_the_functions_ask_for(invoke: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,6 +22,7 @@ _SAFE_WORDS: Final = frozenset({
     "heart", "atrial", "ventricular", "mean", "bazett", "fridericia", "corrected", "amplitude", "wave",
 })
 # fmt: on
+_SAFE_VALUE = re.compile(r"[-+]?[\d.,]+( (ms|s|deg|bpm|/min|mV|uV|%))?")
 
 
 @dataclass(slots=True)
@@ -44,11 +46,11 @@ def read_annotations(dataset: Dataset, rates: Mapping[int, float], texts: Texts,
 
 
 def without_people(annotations: Annotations) -> Annotations:
-    """The measured values alone, of those whose names are known to be names of measures."""
+    """The measured values alone, of those whose names and units are known to be such."""
     known = [
         (name, value)
         for name, value in annotations.measures
-        if _SAFE_WORDS.issuperset(name.lower().replace("-", " ").split())
+        if _SAFE_WORDS.issuperset(name.lower().replace("-", " ").split()) and _SAFE_VALUE.fullmatch(value)
     ]
     return Annotations(measures=known)
 

@@ -104,6 +104,8 @@ class Content:
             name = class_name(attributes.text(reference, "ReferencedSOPClassUID"), words)
             parts = [_numbers(reference, "ReferencedFrameNumber", words.frames)]
             parts.append(_numbers(reference, "ReferencedWaveformChannels", words.channels))
+            presented = attributes.items(reference, "ReferencedSOPSequence")
+            parts += [class_name(attributes.text(one, "ReferencedSOPClassUID"), words) for one in presented]
             if uid in self._series:
                 parts.append(words.in_series.format(self._series[uid]))
             details = ", ".join(part for part in parts if part)

@@ -53,8 +53,11 @@ def draw(dataset: Dataset, writer: PdfWriter, texts: Texts, *, anonymize: bool) 
     answer, streams = _taken_apart(data)
     numbers = writer.add_linked(_objects(answer, streams))
     sheets = [_sheet(page, numbers) for page in answer["pages"]]
-    lost = int(answer["annotations"])
-    left_out = words.annotations_left_out.format(lost) if lost else ""
+    lost = (
+        (words.annotations_left_out, int(answer["annotations"])),
+        (words.files_left_out, int(answer["files"])),
+    )
+    left_out = " ".join(said.format(count) for said, count in lost if count)
     return Document(f"{name} · {title}" if title else name, sheets, left_out)
 
 

@@ -291,14 +291,23 @@ def take_apart(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
     if not len(pdf.pages):
         raise Refused("CANNOT_DECODE", "it has no pages")
     _refuse_hidden_layers(pdf)
-    lost = sum(map(_unseen, pdf.pages))
+    if pdf.Root.get("/NeedsRendering", False):
+        raise Refused("CANNOT_DECODE", "its pages are made by a form program")
+    pdf.generate_appearance_streams()
+    lost, files = sum(map(_unseen, pdf.pages)), len(pdf.attachments)
     pdf.flatten_annotations("screen")
     copier = Copier()
     pages = [copier.page(page) for page in pdf.pages]
     if pdf.get_warnings():
         raise Refused("CANNOT_DECODE", "it is damaged")
     copied = copier.copied
-    words = {"pages": pages, "annotations": lost, "objects": copied.objects, "streams": copied.places}
+    words = {
+        "pages": pages,
+        "annotations": lost,
+        "files": files,
+        "objects": copied.objects,
+        "streams": copied.places,
+    }
     return words, copied.streams
 
 

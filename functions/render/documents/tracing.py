@@ -62,6 +62,7 @@ _CENTRED_MM: Final = 30.0  # a trace that goes further than that is centred on i
 _SCALED_MM: Final = 30.0  # what a trace with a scale of its own may take
 _FAR_FROM_ZERO: Final = 0.2  # a trace whose own span is less of that with zero is drawn without its zero
 _LEAST_SPAN: Final = 1e-30
+_UNITS: Final = frozenset({"%", "Cel", "L", "L/s", "cmH2O", "deg", "kPa", "mV", "mmHg"})
 _OTHER_VOLTAGES: Final = frozenset(
     {
         ElectromyogramWaveformStorage,
@@ -352,22 +353,29 @@ class _Naming:
     anonymize: bool
 
     def name(self, channel: Channel, number: int) -> str:
-        label = "" if self.anonymize else channel.label
-        return channel.lead or label or self.words.channel.format(number)
+        return channel.lead or self._written(channel.label) or self.words.channel.format(number)
 
     def note(self, channel: Channel, scale_mm: float, centre: float, start_s: float) -> str:
         """What the reader must know of the trace: from when on, status, its own scale, its centre."""
         texts, words = self.texts, self.words
         parts = [words.from_second.format(texts.number(start_s))] if start_s else []
-        parts.extend(words.statuses.get(status, status.lower()) for status in channel.statuses)
+        statuses = (words.statuses.get(status, self._written(status.lower())) for status in channel.statuses)
+        parts.extend(status for status in statuses if status)
         if not channel.calibrated:
             parts.append(words.uncalibrated)
         elif channel.unit != "mV" or scale_mm != MM_PER_MILLIVOLT:
             per_centimetre = f"{10 / scale_mm:g}".replace(".", texts.decimal_point)
-            parts.append(words.scale_of.format(per_centimetre, channel.unit))
+            parts.append(words.scale_of.format(per_centimetre, self._unit(channel)).strip())
         if centre:
-            parts.append(words.centred.format(texts.number(centre), channel.unit).strip())
+            parts.append(words.centred.format(texts.number(centre), self._unit(channel)).strip())
         return " · ".join(parts)
+
+    def _unit(self, channel: Channel) -> str:
+        return channel.unit if channel.unit in _UNITS else self._written(channel.unit)
+
+    def _written(self, text: str) -> str:
+        """What an instance says in its own words: nothing when anonymous."""
+        return "" if self.anonymize else text
 
 
 def _scales(group: Group, *, voltage_fixed: bool) -> list[float]:

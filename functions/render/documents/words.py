@@ -18,7 +18,6 @@ class Words:
     beams: str
     images: str
     segments: str
-    report: str
     report_left_out: str
     completion: str
     completions: Mapping[str, str]
@@ -33,7 +32,6 @@ class Words:
     predecessors: str
     no_heading: str
     no_value: str
-    reference: str
     references: str
     frames: str
     channels: str
@@ -48,6 +46,7 @@ class Words:
     continued: str
     pdf_left_out: str
     annotations_left_out: str
+    files_left_out: str
     kind_left_out: str
     audio_left_out: str
     scale: str
@@ -71,7 +70,6 @@ class Words:
     annotations: str
     annotations_cut: str
     annotation_text_left_out: str
-    measures: str
 
 
 _PORTUGUESE: Final = Words(
@@ -143,7 +141,6 @@ _PORTUGUESE: Final = Words(
     beams="feixes: {}",
     images="imagens: {}",
     segments="segmentos: {}",
-    report="Laudo estruturado",
     report_left_out="O texto do laudo foi omitido: o documento é anonimizado.",
     completion="Situação",
     completions={"COMPLETE": "Completo", "PARTIAL": "Parcial"},
@@ -158,7 +155,6 @@ _PORTUGUESE: Final = Words(
     predecessors="Documentos anteriores",
     no_heading="(sem título)",
     no_value="(sem valor)",
-    reference="{} {}",
     references="{} × {}",
     frames="quadros {}",
     channels="canais {}",
@@ -184,6 +180,7 @@ _PORTUGUESE: Final = Words(
     cut="O laudo continua. Itens além do limite deste documento: {}.",
     continued="{} (continuação)",
     pdf_left_out="As páginas encapsuladas foram omitidas: o documento é anonimizado.",
+    files_left_out="Arquivos anexos ao PDF não exibidos: {}.",
     annotations_left_out="Anotações ou campos de formulário não exibidos: {}.",
     kind_left_out="Este tipo de documento não é desenhado em páginas.",
     audio_left_out="Áudio não é desenhado em páginas.",
@@ -215,7 +212,6 @@ _PORTUGUESE: Final = Words(
     annotations="Anotações",
     annotations_cut="Nem todas as anotações couberam no limite deste documento.",
     annotation_text_left_out="As anotações escritas por pessoas foram omitidas: o documento é anonimizado.",
-    measures="Medidas",
 )
 
 _ENGLISH: Final = Words(
@@ -237,7 +233,6 @@ _ENGLISH: Final = Words(
     beams="beams: {}",
     images="images: {}",
     segments="segments: {}",
-    report="Structured report",
     report_left_out="The text of the report was left out: the document is anonymised.",
     completion="Completion",
     completions={"COMPLETE": "Complete", "PARTIAL": "Partial"},
@@ -252,7 +247,6 @@ _ENGLISH: Final = Words(
     predecessors="Earlier documents",
     no_heading="(no heading)",
     no_value="(no value)",
-    reference="{} {}",
     references="{} × {}",
     frames="frames {}",
     channels="channels {}",
@@ -278,6 +272,7 @@ _ENGLISH: Final = Words(
     cut="The report goes on. Items beyond the limit of this document: {}.",
     continued="{} (continued)",
     pdf_left_out="The encapsulated pages were left out: the document is anonymised.",
+    files_left_out="Files attached to the PDF not shown: {}.",
     annotations_left_out="Annotations or form fields not shown: {}.",
     kind_left_out="This kind of document is not drawn on pages.",
     audio_left_out="Audio is not drawn on pages.",
@@ -309,7 +304,6 @@ _ENGLISH: Final = Words(
     annotations="Annotations",
     annotations_cut="Not all annotations were within the limit of this document.",
     annotation_text_left_out="Annotations that people wrote were left out: the document is anonymised.",
-    measures="Measurements",
 )
 
 

@@ -225,6 +225,31 @@ def test_annotations_without_an_appearance_are_counted(tmp_path: Path) -> None:
     assert document.left_out == "Annotations or form fields not shown: 1."
 
 
+def test_files_within_the_document_are_counted(tmp_path: Path) -> None:
+    def carrying(pdf: Pdf) -> None:
+        pdf.attachments["notes.txt"] = b"notes"
+
+    document = put(tmp_path / "after.pdf", instance(changed(carrying)))
+    assert document.left_out == "Files attached to the PDF not shown: 1."
+
+
+def test_what_was_filled_into_a_form_is_on_the_page(tmp_path: Path) -> None:
+    """The field has a value and no appearance: readers are to make one."""
+
+    def filled(pdf: Pdf) -> None:
+        field = Dictionary(Type=Name.Annot, Subtype=Name.Widget, FT=Name.Tx, T="result", V="Positive")
+        field.Rect, field.DA, field.F = Array([40, 200, 160, 220]), "/Helv 12 Tf 0 g", 4
+        font = Dictionary(Type=Name.Font, Subtype=Name.Type1, BaseFont=Name.Helvetica)
+        pdf.pages[0].Annots = Array([pdf.make_indirect(field)])
+        pdf.Root.AcroForm = Dictionary(
+            Fields=pdf.pages[0].Annots, NeedAppearances=True, DR=Dictionary(Font=Dictionary(Helv=font))
+        )
+
+    document = put(tmp_path / "after.pdf", instance(changed(filled)))
+    assert "Positive" in tool("pdftotext", tmp_path / "after.pdf", "-")
+    assert document.left_out == ""
+
+
 def test_a_sheet_has_the_size_of_the_page_and_no_bands(tmp_path: Path) -> None:
     document = put(tmp_path / "after.pdf", instance(changed(rotated(90))))
     (sheet,) = document.sheets
@@ -286,6 +311,10 @@ def bombs(pdf: Pdf) -> None:
     pdf.pages[0].Contents = pdf.pages[0].Resources.XObject["/Bomb"]
 
 
+def programmed(pdf: Pdf) -> None:
+    pdf.Root.NeedsRendering = True
+
+
 def tiny(pdf: Pdf) -> None:
     pdf.pages[0].MediaBox = Array([0, 0, 1, 1])
 
@@ -299,6 +328,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], type[PonteError], str]] = {
     "a stream elsewhere": (lambda: changed(elsewhere), CannotDecode, "CANNOT_DECODE"),
     "too small a page": (lambda: changed(tiny), CannotDecode, "CANNOT_DECODE"),
     "a page askew": (lambda: changed(rotated(45)), CannotDecode, "CANNOT_DECODE"),
+    "pages made by a program": (lambda: changed(programmed), CannotDecode, "CANNOT_DECODE"),
     "too many pixels": (lambda: changed(huge), LimitExceeded, "PIXEL_BUDGET"),
     "nested too deep": (lambda: changed(deep), CannotDecode, "CANNOT_DECODE"),
     "a bomb": (lambda: changed(bomb, compress_streams=False), LimitExceeded, "INFLATE_LIMIT"),

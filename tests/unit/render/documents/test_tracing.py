@@ -269,9 +269,13 @@ def test_anonymous_tracings_have_nothing_that_people_wrote() -> None:
     statement.UnformattedTextValue = "CANARY said"
     mark.ConceptNameCodeSequence, mark.ReferencedSamplePositions = coded("CANARY mark"), [3]
     measure.ConceptNameCodeSequence, measure.NumericValue = coded("QT Interval"), "368"
-    item = group(wave(4, 2), [channel("CANARY", ChannelLabel="CANARY"), channel("Lead II")])
+    odd = channel("CANARY", "CANARY", ChannelLabel="CANARY", ChannelStatus=["CANARY"])
+    item = group(wave(4, 2), [odd, channel("Lead II")])
     item.MultiplexGroupLabel = "CANARY"
-    dataset = waveform(item, WaveformAnnotationSequence=[statement, mark, measure])
+    other = Dataset()
+    other.ConceptNameCodeSequence, other.NumericValue = coded("PR Interval"), "160"
+    other.MeasurementUnitsCodeSequence = coded("CANARY", "CANARY")
+    dataset = waveform(item, WaveformAnnotationSequence=[statement, mark, measure, other])
     paper = drawn(dataset, anonymize=True)
     document, written = paper.document, paper.texts
     assert b"CANARY" not in written
