@@ -6,6 +6,7 @@ What every request passes on its way in stands in `handler`; the routes begin be
 from __future__ import annotations
 
 import base64
+import json
 import time
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -28,20 +29,6 @@ from ponte_aws.secrets import body_mac, seal
 from render.access import AllowedClients, Tokens
 from render.backend import jobs_of, link_to
 from render.body import MalformedJson, check_body
-from render.documents import (
-    DESCRIPTION,
-    SECURITY,
-    SECURITY_SCHEMES,
-    TITLE,
-    TO_PDF,
-    VERSION,
-    answer_of,
-    located,
-    methods_at,
-    problems_of,
-    redoc_page,
-    redoc_script,
-)
 from render.health import deep_health
 from render.job_routes import router
 from render.messages import (
@@ -57,6 +44,21 @@ from render.messages import (
     to_request,
 )
 from render.problems import problem, unfit
+from render.reference import (
+    DESCRIPTION,
+    SECURITY,
+    SECURITY_SCHEMES,
+    TITLE,
+    TO_PDF,
+    VERSION,
+    answer_of,
+    located,
+    methods_at,
+    problems_of,
+    redoc_page,
+    redoc_script,
+    with_webhook,
+)
 from render.settings import ApiSettings, api_settings
 
 logger = make_logger("api")
@@ -245,7 +247,7 @@ def get_openapi() -> Response[Any]:
         security_schemes=SECURITY_SCHEMES,
         security=SECURITY,
     )
-    return Response(200, "application/json", schema)
+    return Response(200, "application/json", json.dumps(with_webhook(json.loads(schema))))
 
 
 @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator]

@@ -16,9 +16,9 @@ from ponte_aws.listing import Listing
 from ponte_aws.queues import send
 from ponte_aws.secrets import seal
 from render.backend import jobs_of, link_to
-from render.documents import TO_PDF, answer_of, problems_of
 from render.messages import ExamId, JobAnswer, JobPage, ReplayRequest, Unfit
 from render.problems import problem, unfit
+from render.reference import TO_PDF, answer_of, problems_of
 from render.settings import ApiSettings, api_settings
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]

@@ -332,6 +332,21 @@ class PdfWriter:
         self._out.write(data)
         self._position += len(data)
 
+    def add_linked(self, objects: Sequence[tuple[Sequence[bytes | int], bytes | None]]) -> list[int]:
+        """Write objects that refer to one another, and return their numbers.
+
+        Each is a body in pieces, where a number stands for the object at that place in `objects`, and the
+        data of a stream; the body of a stream is what its dictionary has but for `/Length`.
+        """
+        numbers = self._reserve_many(len(objects))
+        for number, (pieces, data) in zip(numbers, objects, strict=True):
+            body = b"".join(b"%d 0 R" % numbers[p] if isinstance(p, int) else p for p in pieces)
+            if data is None:
+                self._write_object(number, body)
+            else:
+                self._write_stream(number, body, data)
+        return numbers
+
 
 def _deflate(data: bytes) -> bytes:
     """Deflate a short text. The small window spares zlib from clearing 256 KB first: a tenth of the time."""

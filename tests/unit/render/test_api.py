@@ -16,7 +16,7 @@ from ponte_aws import clients, queues, rotating
 from ponte_aws.deliveries import Deliveries
 from ponte_aws.jobs import Failure, Pdf, State
 from render import access, api
-from render.documents import methods_at
+from render.reference import methods_at
 from render.settings import ApiSettings, api_settings
 from tests.unit.callback.receiver import receiving
 from tests.unit.conftest import Aws
