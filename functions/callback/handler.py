@@ -28,7 +28,7 @@ from ponte_aws.secrets import unseal
 
 logger = make_logger("callback")
 USER_AGENT = "Ponte"
-BUSY_S = 5.0  # how long a message waits whose attempt cannot begin yet
+BUSY_S = 5.0  # how long a message waits at least whose attempt cannot begin yet
 
 
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
@@ -60,8 +60,8 @@ def handle(message: Message, settings: CallbackSettings) -> None:
         logger.info("callback already ended", extra={"job_id": job_id, "turn": turn})
         return
     except JobBusy as error:
-        raise RetryLater(error.detail, BUSY_S if error.wait_s is None else error.wait_s) from error
-    at, outcome = now(), _attempt(deliveries, job, run, message, settings)
+        raise RetryLater(error.detail, max(error.wait_s or 0.0, BUSY_S)) from error
+    at, outcome = now(), _attempt(deliveries, job, run, settings)
     attempt = {
         "at": at,
         "status": outcome.status,
@@ -73,17 +73,15 @@ def handle(message: Message, settings: CallbackSettings) -> None:
     _settle(deliveries, job, run, outcome, attempt, settings)
 
 
-def _attempt(
-    deliveries: Deliveries, job: Job, run: str, message: Message, settings: CallbackSettings
-) -> Outcome:
-    """One attempt. A fault of ours costs none: the message comes again, until it came too often."""
-    if message.receive_count > settings.max_receives:
+def _attempt(deliveries: Deliveries, job: Job, run: str, settings: CallbackSettings) -> Outcome:
+    """One attempt. A fault of ours costs none: it is begun again, until that was done too often."""
+    if job.delivery_begins > settings.max_begins:
         return Outcome(0.0, fault=Fault.STOPPED, detail="the function stopped without a word, each time")
     started = time.monotonic()
     try:
         return deliver(job, settings)
     except Exception as error:
-        if message.receive_count < settings.max_receives:
+        if job.delivery_begins < settings.max_begins:
             deliveries.release(job.job_id, run=run)
             raise
         detail = f"a fault inside Ponte ({type(error).__name__})"

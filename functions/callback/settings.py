@@ -29,7 +29,7 @@ class CallbackSettings(BaseSettings):
     report_queue_url: str = ""
     callback_allow_origins: str = ""
     retry_schedule_seconds: str = ",".join(map(str, SCHEDULE_S))
-    max_receives: int = Field(default=3, ge=1)
+    max_begins: int = Field(default=3, ge=1)
     retry_base_seconds: int = Field(default=30, ge=0, le=900)
     link_seconds: int = Field(default=900, ge=60)
 

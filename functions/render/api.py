@@ -6,6 +6,7 @@ What every request passes on its way in stands in `handler`; the routes begin be
 from __future__ import annotations
 
 import base64
+import json
 import time
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -56,6 +57,7 @@ from render.reference import (
     problems_of,
     redoc_page,
     redoc_script,
+    with_webhook,
 )
 from render.settings import ApiSettings, api_settings
 
@@ -245,7 +247,7 @@ def get_openapi() -> Response[Any]:
         security_schemes=SECURITY_SCHEMES,
         security=SECURITY,
     )
-    return Response(200, "application/json", schema)
+    return Response(200, "application/json", json.dumps(with_webhook(json.loads(schema))))
 
 
 @app.exception_handler(RequestValidationError)  # type: ignore[untyped-decorator]

@@ -287,6 +287,37 @@ class PdfLink(BaseModel):
     partial: bool
 
 
+class CallbackBody(BaseModel):
+    """What `UrlCallback` gets. The last six keys are there only where they say something."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "examID": 12345,
+                "studyIUID": "1.2.840.113619.2.55.3.604688119",
+                "ImagensPDF": "JVBERi0xLjcK...",
+                "CodAutorizacao": "A-1",
+                "CodFaturamento": "F-1-i",
+                "CodProcedimento": "P-1",
+            }
+        },
+    )
+
+    examID: int  # noqa: N815
+    studyIUID: str  # noqa: N815
+    ImagensPDF: Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})] | None
+    CodAutorizacao: str | int | None
+    CodFaturamento: str | None
+    CodProcedimento: str | int | None
+    status: Literal["failed"] | None = None
+    error: JobError | None = None
+    pdf_url: str | None = None
+    pdf_sha256: str | None = None
+    pdf_bytes: int | None = None
+    expires_at: str | None = None
+
+
 class Throttled(BaseModel):
     """429, as the gateway itself answers it."""
 

@@ -6,12 +6,13 @@ import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer, SecurityScheme
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from pydantic import BaseModel
 
-from render.messages import Problem, Throttled
+from render.messages import CallbackBody, Problem, Throttled
 
 TITLE = "Ponte"
 VERSION = "0.1.0"
@@ -59,6 +60,48 @@ def problems_of(*statuses: int) -> dict[int, OpenAPIResponse]:
     """How the errors of a route are described. Any may be asked too often: then the gateway answers."""
     answers = {status: answer_of(Problem, _MEANINGS[status]) for status in statuses}
     return answers | {429: answer_of(Throttled, "Too many requests: ask again")}
+
+
+_WEBHOOK_HEADERS = {
+    "webhook-id": "The job's id: the same over all attempts and replays",
+    "webhook-timestamp": "Seconds since 1970, of this attempt",
+    "webhook-signature": "Standard Webhooks, `v1,...`; several while a secret is being changed",
+    "Authorization": "As the request said",
+    "IntegrationToken": "As the request said",
+}
+
+
+def with_webhook(schema: dict[str, Any]) -> dict[str, Any]:
+    """The description, with the callback that a job makes (OpenAPI 3.1, `webhooks`)."""
+    body = CallbackBody.model_json_schema(ref_template="#/components/schemas/{model}")
+    named = {**body.pop("$defs", {}), "CallbackBody": body}
+    schema["components"]["schemas"] = {**named, **schema["components"]["schemas"]}
+    answers = {
+        "2XX": {"description": "Taken"},
+        "410": {"description": "Never again"},
+        "default": {"description": "Not taken: 5xx, 408, 425, 429 and no answer are tried again"},
+    }
+    schema["webhooks"] = {
+        "callback": {
+            "post": {
+                "summary": "A job's result, sent to its UrlCallback",
+                "description": "The same may come twice: keep `webhook-id`.",
+                "operationId": "callback",
+                "parameters": [
+                    {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+                    for name, text in _WEBHOOK_HEADERS.items()
+                ],
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        "application/json": {"schema": {"$ref": "#/components/schemas/CallbackBody"}}
+                    },
+                },
+                "responses": answers,
+            }
+        }
+    }
+    return schema
 
 
 METHODS = (

@@ -59,7 +59,7 @@ def handle(message: Message, settings: WorkerSettings) -> None:
         logger.error("job expired before it was done", extra={"job_id": job_id})
         return
     attempts = _attempts(job, settings)
-    if message.receive_count > attempts:
+    if job.begins > attempts:
         _fail(jobs, job, settings, Failure("MEMORY", "the worker stopped without a word, at every attempt"))
         return
 
@@ -71,7 +71,7 @@ def handle(message: Message, settings: WorkerSettings) -> None:
         done, failure, may_mend = _try(jobs, job, run, settings)
     if done is not None:
         _hand_on(done, settings)
-    elif may_mend and message.receive_count < attempts:
+    elif may_mend and job.begins < attempts:
         jobs.release(job_id, run=run)
         raise RetryLater(failure.detail)
     else:

@@ -85,10 +85,8 @@ class RenderStack(Stack):
     def _make_queues(self) -> dict[str, WorkQueue]:
         tuning = self._tuning
         wanted = {
-            # The receive after the last attempt marks the job as failed.
-            "Render": (tuning.worker_timeout_s, tuning.render_attempts + 1),
-            # An attempt is written off after some receives; some more, for a table that cannot be written.
-            "Callback": (tuning.callback_timeout_s, 3 * tuning.callback_receives),
+            "Render": (tuning.worker_timeout_s, tuning.receives),
+            "Callback": (tuning.callback_timeout_s, tuning.receives),
         }
         if self._configuration.create_log_url:
             wanted["Report"] = (tuning.report_timeout_s, tuning.report_attempts)
@@ -177,7 +175,7 @@ class RenderStack(Stack):
                 "WEBHOOK_SECRET_ARN": self.webhook_secret.secret.secret_arn,
                 "CALLBACK_ALLOW_ORIGINS": ",".join(self._configuration.callback_allow_origins),
                 "RETRY_SCHEDULE_SECONDS": ",".join(map(str, tuning.callback_schedule_s)),
-                "MAX_RECEIVES": str(tuning.callback_receives),
+                "MAX_BEGINS": str(tuning.callback_begins),
                 "RETRY_BASE_SECONDS": str(tuning.retry_base_s),
             },
         )

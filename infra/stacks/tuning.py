@@ -24,8 +24,9 @@ class Tuning:
     report_concurrency: int = 2
     render_attempts: int = 5
     callback_schedule_s: tuple[int, ...] = SCHEDULE_S
-    callback_receives: int = 3
+    callback_begins: int = 3
     report_attempts: int = 5
+    receives: int = 30  # a function that is throttled has received and not run: rows count what was begun
     retry_base_s: int = 30
     lease_s: int = 90  # until a worker that was killed is replaced
     retention_days: int = 7

@@ -12,9 +12,11 @@ import pytest
 import urllib3
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from callback.body import callback_fields, link_fields
 from ponte_aws import clients
 from ponte_aws.deliveries import Deliveries
 from ponte_aws.jobs import Failure, Pdf, RenderRequest, State, new_job_id
+from render.messages import CallbackBody
 from tests.corpus import ROOT
 from tests.openapi.served import served
 from tests.unit.conftest import Aws, _logs_reach_the_tests, aws
@@ -93,6 +95,24 @@ def test_every_operation_has_a_summary_an_answer_and_its_errors_and_every_reques
     assert {"detail", "code", "title", "status", "type"} <= set(
         schema["components"]["schemas"]["Problem"]["properties"]
     )
+
+
+@pytest.mark.parametrize("kind", ["inline", "link", "failed"])
+def test_the_callback_that_is_described_is_the_one_that_is_sent(aws: Aws, kind: str) -> None:
+    with served() as url:
+        schema = schema_of(url)
+    described = schema["components"]["schemas"]["CallbackBody"]
+    assert schema["webhooks"]["callback"]["post"]["requestBody"]
+    aws.jobs.create(
+        RenderRequest(7, "1.2.3", url_callback="https://client.example/", cod_faturamento="F"),
+        job_id="x", secrets={}, retention_days=7,
+    )  # fmt: skip
+    if kind == "failed":
+        aws.jobs.finish("x", State.FAILED, error=Failure("PACS_ERROR", "down"))
+    job, pdf = aws.jobs.get("x"), Pdf("pdf/x.pdf", 6, "00", 3)
+    sent = link_fields(job, pdf, "https://s3.example/", "later") if kind == "link" else callback_fields(job)
+    CallbackBody.model_validate(sent)
+    assert list(sent)[:6] == list(described["properties"])[:6] == described["required"]
 
 
 @pytest.mark.exhaustive

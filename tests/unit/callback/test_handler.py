@@ -22,6 +22,7 @@ from ponte_aws import clients, rotating
 from ponte_aws.deliveries import Deliveries
 from ponte_aws.jobs import Failure, Job, JobBusy, JobFinished, Pdf, RenderRequest, State, new_job_id
 from ponte_aws.later import Later
+from ponte_aws.queues import Message, RetryLater
 from ponte_aws.secrets import seal
 from tests.unit.callback.receiver import Receiver, receiving
 from tests.unit.conftest import Aws
@@ -231,6 +232,19 @@ def test_a_message_that_overtakes_the_row_waits_for_it(aws: Aws, receiver: Recei
     assert receiver.requests == []
 
 
+@pytest.mark.parametrize("turn", [1, 2])
+def test_a_message_waits_as_long_as_the_run_that_is_in_its_way_may_take(
+    aws: Aws, receiver: Receiver, turn: int
+) -> None:
+    """Asked for every few seconds, it would be received too often, and end in the dead letters."""
+    job = make_job(aws, receiver.url)
+    Deliveries(aws.jobs).begin(job.job_id, 1, run="killed", lease_seconds=100)
+    message = Message("m", "r", 1, json.dumps({"job_id": job.job_id, "turn": str(turn)}))
+    with pytest.raises(RetryLater) as caught:
+        callback.handle(message, callback_settings())
+    assert 95 < (caught.value.delay_s or 0) <= 101
+
+
 def test_fi_22_an_answer_that_was_lost_means_the_same_id_again(
     aws: Aws, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,10 +343,23 @@ def test_a_function_that_is_killed_each_time_costs_one_attempt_and_not_the_job(
     aws: Aws, receiver: Receiver
 ) -> None:
     job = make_job(aws, receiver.url)
-    assert deliver(job, receive_count=4) == []
+    for _ in range(3):
+        Deliveries(aws.jobs).begin(job.job_id, 1, run="killed", lease_seconds=-5)
+    assert deliver(job) == []
     waiting = aws.jobs.get(job.job_id)
     assert (waiting.attempts[0]["error"], waiting.turn, waiting.owed) == ("stopped", 2, True)
     assert receiver.requests == []
+    assert deliver(job, turn=2) == []
+    assert aws.jobs.get(job.job_id).state is State.DELIVERED
+
+
+def test_a_message_that_was_received_often_and_never_run_costs_no_attempt(
+    aws: Aws, receiver: Receiver
+) -> None:
+    """Lambda counts a receive for a function that it throttled."""
+    job = make_job(aws, receiver.url)
+    assert deliver(job, receive_count=25) == []
+    assert aws.jobs.get(job.job_id).state is State.DELIVERED
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,17 @@ def test_a_job_that_somebody_waits_for_is_tried_once(
 
 def test_a_worker_that_was_killed_every_time_fails_the_job_in_the_end(aws: Aws, study: Path) -> None:
     job_id = make_job(aws).job_id
-    aws.jobs.begin(job_id, run="killed", lease_seconds=-1)
-    assert work(job_id, receive_count=4) == []
-    assert aws.jobs.get(job_id).state is State.FAILED
+    for _ in range(3):
+        aws.jobs.begin(job_id, run="killed", lease_seconds=-1)
+    assert work(job_id) == []
+    failed = aws.jobs.get(job_id)
+    assert (failed.state, failed.error and failed.error.code) == (State.FAILED, "MEMORY")
+
+
+def test_a_message_that_was_received_often_and_never_run_costs_no_attempt(aws: Aws, study: Path) -> None:
+    job_id = make_job(aws).job_id
+    assert work(job_id, receive_count=25) == []
+    assert aws.jobs.get(job_id).state is State.DELIVERING
 
 
 def test_fi_18_a_worker_that_was_killed_in_the_middle_is_replaced_and_leaves_one_object(

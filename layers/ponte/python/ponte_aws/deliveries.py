@@ -16,7 +16,7 @@ from ponte_aws.jobs import Failure, Job, JobBusy, JobFinished, JobMoved, Jobs, S
 
 ATTEMPTS_KEPT = 50
 _FREE = "(attribute_not_exists(delivery_until) OR delivery_until < :now)"
-_LEASE = ("delivery_run", "delivery_until")
+_LEASE = ("delivery_run", "delivery_until", "delivery_begins")
 _TELLING = (State.DELIVERING, State.FAILED, State.DELIVERED)
 
 
@@ -36,7 +36,8 @@ class Deliveries:
         try:
             return self._update(
                 job_id,
-                "SET delivery_run = :run, delivery_until = :until",
+                "SET delivery_run = :run, delivery_until = :until,"
+                " delivery_begins = if_not_exists(delivery_begins, :zero) + :one",
                 f"owed = :owed AND turn = :turn AND #state IN (:s0, :s1, :s2) AND {_FREE}",
                 {
                     ":run": run,
@@ -44,6 +45,8 @@ class Deliveries:
                     ":owed": True,
                     ":turn": turn,
                     ":now": moment,
+                    ":zero": 0,
+                    ":one": 1,
                     **{f":s{i}": state.value for i, state in enumerate(_TELLING)},
                 },
             )
@@ -56,14 +59,14 @@ class Deliveries:
         )
         if not row.get("owed") or int(row.get("turn", 0)) > turn or row["state"] not in _TELLING:
             return JobMoved("it is not this attempt's turn any more")
+        left = max(int(row.get("delivery_until", 0)) - int(time.time()), 0) + 1
         if int(row["turn"]) < turn:
-            return JobBusy("the attempt before is not written yet")
-        left = int(row.get("delivery_until", 0)) - int(time.time())
-        return JobBusy("another run has this attempt", wait_s=max(left, 0) + 1)
+            return JobBusy("the attempt before is not written yet", wait_s=left)
+        return JobBusy("another run has this attempt", wait_s=left)
 
     def release(self, job_id: str, *, run: str) -> None:
         """Give the turn back, as if it had not been taken: for a fault of ours that a retry may mend."""
-        self._update(job_id, f"REMOVE {', '.join(_LEASE)}", "delivery_run = :run", {":run": run})
+        self._update(job_id, "REMOVE delivery_run, delivery_until", "delivery_run = :run", {":run": run})
 
     def put_off(self, job: Job, *, run: str, attempt: Mapping[str, Any], next_at: str) -> Job:
         """Write an attempt that failed and will be followed by another. Raises `JobMoved` when not ours."""

@@ -137,6 +137,8 @@ class Job:
 
     `owed` is true until its caller was told, or nobody will tell him any more. `turn` is the number of the
     attempt at that which is next, over the job's whole life; `round_turn` the one its schedule began with.
+    `begins` counts how often a worker began, `delivery_begins` how often the attempt of this turn was begun:
+    a message may be received and no function run, so its own count says nothing.
     """
 
     job_id: str
@@ -154,6 +156,8 @@ class Job:
     owed: bool = False
     turn: int = 1
     round_turn: int = 1
+    begins: int = 0
+    delivery_begins: int = 0
     callback: Mapping[str, Any] = field(default_factory=dict)
     attempts: tuple[Mapping[str, Any], ...] = ()
 
@@ -183,6 +187,8 @@ class Job:
             owed=bool(item.get("owed", False)),
             turn=int(item.get("turn", 1)),
             round_turn=int(item.get("round_turn", 1)),
+            begins=int(item.get("begins", 0)),
+            delivery_begins=int(item.get("delivery_begins", 0)),
             callback={k: _plain(v) for k, v in item.get("callback", {}).items()},
             attempts=_rows(item.get("attempts", ())),
         )
@@ -355,9 +361,9 @@ class Jobs:
             return self.move(
                 job_id,
                 State.FETCHING,
+                sets="lease_run = :run, lease_until = :until, begins = if_not_exists(begins, :zero) + :one",
                 condition="(attribute_not_exists(lease_until) OR lease_until < :now OR lease_run = :run)",
-                values={":now": moment, ":run": run, ":until": moment + lease_seconds},
-                sets="lease_run = :run, lease_until = :until",
+                values={":now": moment, ":run": run, ":until": moment + lease_seconds, ":zero": 0, ":one": 1},
             )
         except JobMoved:
             if self.get(job_id).state in WORKING:

@@ -99,8 +99,12 @@ def handle_batch(
     failed = []
     for record in event["Records"]:
         message = Message.from_record(record)
+        delay_s: float | None
         try:
             handle(message)
+        except BadMessage:
+            logger.error("message is not ours", extra={"message_id": message.message_id})
+            delay_s = 0.0  # to the dead letters, as soon as may be
         except RetryLater as error:
             logger.warning("message wanted again", extra={"reason": str(error)})
             delay_s = error.delay_s
