@@ -129,7 +129,7 @@ def _print_summary(output: Path, report: RenderReport) -> None:
     size = f"{report.bytes / 1e6:.1f} MB in {report.seconds.total:.1f} s"
     print_line(f"{output}: {report.pages} pages, {report.shown} of {report.frames} images, {size}")
     if report.left_out:
-        print_line(f"  left out on request: {report.left_out} images or instances")
+        print_line(f"  left out on request, or as earlier renderings: {report.left_out} images or instances")
     for entry in report.not_shown[:_LISTED]:
         frame = f" frame {entry.frame_number}" if entry.frame_number else ""
         print_line(
