@@ -19,20 +19,44 @@ def doctor(
     decoders: Annotated[
         bool, typer.Option("--decoders", help="Decode a sample of every transfer syntax.")
     ] = False,
+    fonts: Annotated[bool, typer.Option("--fonts", help="Look for the fonts that documents embed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check this installation."""
-    if not decoders:
-        raise InvalidRequest("nothing to check: expected --decoders")
+    if not decoders and not fonts:
+        raise InvalidRequest("nothing to check: expected --decoders, --fonts or both")
+    results = _decoders() if decoders else []
+    sources = _fonts() if fonts else []
+    sound = all(result.status == "ok" for result in results) and bool(sources or not fonts)
+    if as_json:
+        found = {"decoders": [asdict(result) for result in results]} if decoders else {}
+        print_json({**found, **({"fonts": sources} if fonts else {}), "ok": sound})
+    elif decoders:
+        _print_table(results)
+    if fonts and not as_json:
+        _print_fonts(sources)
+    raise typer.Exit(ExitCode.ALL if sound else ExitCode.PARTIAL)
+
+
+def _decoders() -> list[DecoderResult]:
     from ponte.selftest import check_decoders
 
-    results = check_decoders()
-    sound = all(result.status == "ok" for result in results)
-    if as_json:
-        print_json({"decoders": [asdict(result) for result in results], "ok": sound})
-    else:
-        _print_table(results)
-    raise typer.Exit(ExitCode.ALL if sound else ExitCode.PARTIAL)
+    return list(check_decoders())
+
+
+def _fonts() -> list[dict[str, str]]:
+    """Packages, versions and licences of the fonts; none where none are installed."""
+    from render.fonts.library import installed
+
+    library = installed()
+    return library.sources if library else []
+
+
+def _print_fonts(sources: Sequence[dict[str, str]]) -> None:
+    for source in sources:
+        print_line(f"ok       {source['package']} {source['version']} ({source['licence']})")
+    if not sources:
+        print_line("missing  fonts: other scripts than Latin are drawn as a substitute, and no PDF/A is made")
 
 
 def _print_table(results: Sequence[DecoderResult]) -> None:

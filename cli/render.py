@@ -15,6 +15,7 @@ from cli.output import ExitCode, print_json, print_line, whole_file
 from cli.sources import choose_study, open_source
 
 if TYPE_CHECKING:
+    from cli.filing import Filed
     from render.report import Progress, RenderReport
 
 _LISTED = 20
@@ -52,9 +53,19 @@ def render(
             help='JSON: {"type":"bearer","token"}, {"type":"basic","username","password"} or a header.'
         ),
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="Store the PDF in the study: a DICOMweb address, or `source` for where it came from."
+        ),
+    ] = None,
+    store_auth_file: Annotated[
+        Path | None, typer.Option(help="As --auth-file, for the address of --store.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make a PDF of a study: a cover, then its images, series by series."""
+    from cli.filing import open_filing
     from render.options import Grid
     from render.study import RenderOptions, render_study
 
@@ -74,18 +85,24 @@ def render(
         max_pages=max_pages,
         max_bytes=max_bytes,
     )
+    filing = open_filing(store, source, auth_file, store_auth_file, options)
+    watched = filing.watch(opened) if filing else opened
     with whole_file(output) as stream, _progress() as on_progress:
-        report = render_study(opened, study_instance_uid, stream, options, on_progress=on_progress)
+        report = render_study(watched, study_instance_uid, stream, options, on_progress=on_progress)
+    filed = filing.file(output, report) if filing else None
     if as_json:
-        print_json(as_object(output, report))
+        print_json(as_object(output, report, filed))
     else:
         _print_summary(output, report)
-    raise typer.Exit(ExitCode.PARTIAL if report.partial else ExitCode.ALL)
+        if filed:
+            print_line(f"  {filed.sentence}")
+    failed = report.partial or (filed is not None and not filed.stored)
+    raise typer.Exit(ExitCode.PARTIAL if failed else ExitCode.ALL)
 
 
-def as_object(output: Path, report: RenderReport) -> dict[str, Any]:
-    """What `--json` prints."""
-    return {
+def as_object(output: Path, report: RenderReport, filed: Filed | None = None) -> dict[str, Any]:
+    """What `--json` prints; `stored` only where that was asked for."""
+    rendered = {
         "pdf": str(output),
         "bytes": report.bytes,
         "pages": report.pages,
@@ -97,6 +114,7 @@ def as_object(output: Path, report: RenderReport) -> dict[str, Any]:
         "seconds": {step: round(value, 3) for step, value in asdict(report.seconds).items()},
         "left_out": report.left_out,
     }
+    return rendered | ({"stored": asdict(filed)} if filed else {})
 
 
 def _print_summary(output: Path, report: RenderReport) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ponte.errors import InvalidRequest, StudyNotFound
 from ponte.source import Source
 from ponte.uid import is_valid_uid
+
+if TYPE_CHECKING:
+    from ponte.dicomweb import Credentials
 
 _SCHEMES = ("http://", "https://")
 _STUDIES = "/studies/"
@@ -30,9 +33,14 @@ def split_study(address: str) -> tuple[str, str | None]:
     return (root, rest) if found and is_valid_uid(rest) else (address, None)
 
 
+def is_address(source: str) -> bool:
+    """True for what is fetched over the network."""
+    return source.startswith(_SCHEMES)
+
+
 def open_source(source: str, auth_file: Path | None) -> tuple[ListedSource, str | None]:
     """The source, and the study that its address names. Raises `InvalidRequest`."""
-    if source.startswith(_SCHEMES):
+    if is_address(source):
         return _open_dicomweb(source, auth_file)
     if auth_file is not None:
         raise InvalidRequest("--auth-file is for a DICOMweb address; the source is a folder or a file")
@@ -56,11 +64,17 @@ def _open_path(path: Path) -> ListedSource:
 
 
 def _open_dicomweb(address: str, auth_file: Path | None) -> tuple[ListedSource, str | None]:
-    from ponte.dicomweb import Credentials, DicomWebSource
+    from ponte.dicomweb import DicomWebSource
 
     root, study = split_study(address)
-    credentials = Credentials.from_json(_read_json(auth_file)) if auth_file is not None else None
-    return DicomWebSource(root, credentials=credentials), study
+    return DicomWebSource(root, credentials=read_credentials(auth_file)), study
+
+
+def read_credentials(auth_file: Path | None) -> Credentials | None:
+    """Those of the file, where there is one. Raises `InvalidRequest`."""
+    from ponte.dicomweb import Credentials
+
+    return Credentials.from_json(_read_json(auth_file)) if auth_file is not None else None
 
 
 def _read_json(path: Path) -> Mapping[str, object]:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
-    BasicTextSRStorage,
     CTImageStorage,
     ExplicitVRLittleEndian,
+    RTPlanStorage,
     SecondaryCaptureImageStorage,
     generate_uid,
 )
@@ -97,7 +97,7 @@ def make_colour(number: int = 1, *, size: int = 48, series: int = 2) -> FileData
 
 def make_report(number: int = 1, *, series: int = 9) -> FileDataset:
     """A structured report: an instance that is no image."""
-    return make_dataset(BasicTextSRStorage, number=number, series=series, Modality="SR")
+    return make_dataset(RTPlanStorage, number=number, series=series, Modality="SR")
 
 
 def encode(dataset: FileDataset) -> bytes:

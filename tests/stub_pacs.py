@@ -36,18 +36,20 @@ class Asked:
 
     path: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 class StubPacs:
     """Answers by path without its query; a list of answers is used up in turn, its last one stays.
 
-    Paths in `hold_open` are answered and never ended.
+    Paths in `hold_open` are answered and never ended; of those in `unread` the request's body is not read.
     """
 
     def __init__(self) -> None:
         self.routes: dict[str, Route] = {}
         self.asked: list[Asked] = []
         self.hold_open: set[str] = set()
+        self.unread: set[str] = set()
         self.closing = threading.Event()
         self.url = ""
         self._lock = threading.Lock()
@@ -94,9 +96,13 @@ def _handler(stub: StubPacs) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_POST(self) -> None:
+            self.do_GET()
+
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = stub.answer(Asked(self.path, headers))
+            body = self.rfile.read(0 if self.path in stub.unread else int(headers.get("content-length", 0)))
+            answer = stub.answer(Asked(self.path, headers, body))
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -110,6 +116,8 @@ def _handler(stub: StubPacs) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(answer.body)
             if self.path in stub.hold_open:
                 stub.closing.wait()
+            if self.path in stub.unread:
+                self.close_connection = True
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """Nothing on standard error."""

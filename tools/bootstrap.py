@@ -17,6 +17,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 STAMP = os.path.join(VENV, ".ponte-stamp")
 LOCK = os.path.join(ROOT, "requirements", "dev.txt")
+MAKE_FONTS = os.path.join(ROOT, "tools", "fonts.py")
+FONTS = os.path.join(VENV, "share", "ponte", "fonts")
 PREFERRED = ("3.13", "3.12", "3.14")
 PROBE = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
 
@@ -33,7 +35,7 @@ def fail(text: str) -> NoReturn:
 def digest() -> str:
     """Digest of all that the environment is made from."""
     value = hashlib.sha256(ROOT.encode())
-    for path in (LOCK, os.path.join(ROOT, "pyproject.toml"), os.path.abspath(__file__)):
+    for path in (LOCK, os.path.join(ROOT, "pyproject.toml"), MAKE_FONTS, os.path.abspath(__file__)):
         with open(path, "rb") as stream:
             value.update(stream.read())
     return value.hexdigest()
@@ -121,6 +123,7 @@ def install() -> None:
     steps = (
         pip + ["--require-hashes", "--no-deps", "-r", LOCK],
         pip + ["--no-deps", "--no-build-isolation", "--no-index", "--editable", ROOT],
+        [python, MAKE_FONTS, FONTS],
     )
     for step in steps:
         if subprocess.run(step, cwd=ROOT).returncode != 0:

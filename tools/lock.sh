@@ -7,7 +7,7 @@ compile() {
     "$uv" pip compile --quiet --universal --python-version 3.12 --generate-hashes \
         --override requirements/overrides.txt --no-emit-index-url --no-header --no-annotate "$@"
 }
-compile pyproject.toml --extra stack --extra dev --output-file requirements/dev.txt "$@"
+compile pyproject.toml --extra stack --extra fonts --extra dev --output-file requirements/dev.txt "$@"
 for layer in imaging runtime; do
     compile "layers/$layer/requirements.in" --constraints requirements/dev.txt \
         --output-file "layers/$layer/requirements.txt" "$@"

@@ -15,6 +15,7 @@ from pydicom import Dataset
 
 from ponte import attributes
 from ponte.burned_in import Region, masked, trusted_regions
+from ponte.encapsulated import is_own_document
 from ponte.errors import BadAnswer, CannotDecode, LimitExceeded, NotAnImage, PonteError
 from ponte.image import Image, Picture
 from ponte.instance import open_instance
@@ -29,12 +30,14 @@ from render.page_image import color_space, encode_page_image
 from render.pdf import PageImage
 from render.record import NO_SERIES, Record, SeriesTally
 from render.report import NotShown, Progress
+from render.sheet import Document
 
 _LOGGER = logging.getLogger(__name__)
 _IN_FLIGHT_BEYOND_WORKERS = 2
 _NO_INSTANCE = InstanceAttributes()
 
 Regions = tuple[Region, ...] | None
+DrawDocument = Callable[[Dataset], Document | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Collected:
     instances: int = 0
     frames: int = 0
     shown: int = 0
+    documents: int = 0
     left_out: int = 0
     clock: Clock = field(default_factory=Clock)
 
@@ -182,12 +186,14 @@ class Collector:
         images: ImageStore,
         study_instance_uid: str,
         options: RenderOptions,
+        draw_document: DrawDocument,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
         self._images = images
         self._layout = None if options.lossless else Layout(options.grid, options.paper)
         self._study_instance_uid = study_instance_uid
         self._options = options
+        self._draw_document = draw_document
         self._on_progress = on_progress
         # Decoding and compressing keep a processor busy: more threads than processors only hinder one another
         self._workers = min(options.max_workers, _processors())
@@ -236,16 +242,43 @@ class Collector:
             return
         finally:
             self._collected.clock.decode += perf_counter() - began
-        if not self._is_wanted(series, instance):
+        # A rendering of before, stored in the study: shown again, each would hold the ones before it
+        if is_own_document(dataset) or not self._is_wanted(series, instance):
             self._leave_out(series, 1)
             return
         try:
             image, regions = open_image(dataset), self._trusted(dataset)
             _check_size(image, regions)
+        except NotAnImage as error:
+            if error.code == "NOT_AN_IMAGE":
+                self._take_document(dataset, series, instance, error)
+            else:
+                self._miss_instance(series, instance, error)
+            return
         except Exception as error:  # noqa: BLE001  (likewise)
             self._miss_instance(series, instance, _as_ponte_error(error))
             return
         self._submit(image, regions, series, instance, executor)
+
+    def _take_document(
+        self, dataset: Dataset, series: SeriesAttributes, instance: InstanceAttributes, reason: NotAnImage
+    ) -> None:
+        """Pages of what is no image, where it has some; what of it has none is named."""
+        try:
+            document = self._draw_document(dataset)
+        except Exception as error:  # noqa: BLE001  (likewise)
+            self._miss_instance(series, instance, _as_ponte_error(error))
+            return
+        if document is None or not document.sheets:
+            words = (document.title, document.left_out) if document else ()
+            named = ": ".join(word for word in words if word)
+            self._miss(series, instance, NotAnImage(named or reason.detail), None)
+            return
+        if document.left_out:
+            self._miss(series, instance, NotAnImage(document.left_out), None)
+        self._collected.documents += 1
+        self._collected.series[series.series_instance_uid].shown += 1
+        self._collected.records.append(Record(series, instance, 1, 1, document=document))
 
     def _trusted(self, dataset: Dataset) -> Regions:
         """What of a picture an anonymous document shows; None for all of it. Raises `NotAnImage`."""

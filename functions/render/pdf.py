@@ -4,6 +4,9 @@ Images go to the output the moment they arrive; of each only its object number i
 reading order at the end, and the page tree, the bookmarks, the metadata and the cross-reference stream after
 them, so that memory grows by a few numbers a page and by nothing else. The output is only ever written to:
 no seek, no read, so a pipe will do.
+
+The structure is that of PDF/A-2b (ISO 19005-2), as far as our own tests can tell; the document says so of
+itself where all its fonts are embedded.
 """
 
 from __future__ import annotations
@@ -14,9 +17,14 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import BinaryIO
 from xml.sax.saxutils import escape
 
+from render import srgb
+from render.fonts.content import literal, show, unicode_string
+from render.fonts.embedding import UsedGlyphs
+from render.fonts.shaping import Line
 from render.typeface import FACES, Typeface
 
 A4_PORTRAIT = (595.28, 841.89)
@@ -33,7 +41,8 @@ BLACK: Colour = (0.0, 0.0, 0.0)
 class PageImage:
     """An image as PDF holds it: a compressed stream and what a reader must know to read it.
 
-    `parameters` are further entries of the image dictionary, such as `/DecodeParms`.
+    `parameters` are further entries of the image dictionary, such as `/DecodeParms`. `icc_profile` says what
+    the samples of `color_space`, DeviceGray or DeviceRGB, mean; without it they are those of the document.
     """
 
     columns: int
@@ -42,6 +51,7 @@ class PageImage:
     filter: str
     data: bytes
     parameters: str = ""
+    icc_profile: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +64,11 @@ class DocumentInfo:
     created: datetime
 
 
-def _literal(data: bytes) -> bytes:
-    """A literal string (7.3.4.2)."""
-    escaped = data.replace(b"\\", b"\\\\").replace(b"(", b"\\(").replace(b")", b"\\)")
-    return b"(%b)" % escaped.replace(b"\r", b"\\r")
-
-
 def text_string(text: str) -> bytes:
     """A text string (7.9.2.2): ASCII as it is, everything else in UTF-16BE."""
     if text.isascii() and text.isprintable():
-        return _literal(text.encode("ascii"))
-    return b"<FEFF%b>" % text.encode("utf-16-be", "replace").hex().upper().encode("ascii")
+        return literal(text.encode("ascii"))
+    return unicode_string(text)
 
 
 def _date(moment: datetime) -> bytes:
@@ -78,6 +82,12 @@ class Canvas:
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
+        self._lines: list[Line] = []
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """The lines of text that take fonts of their own: the document must have them."""
+        return self._lines
 
     def text(
         self, x: float, y: float, text: str, face: Typeface, size: float, colour: Colour = BLACK
@@ -85,8 +95,20 @@ class Canvas:
         """Set `text` with its baseline's beginning at (x, y)."""
         if not text:
             return
-        drawn = (*colour, face.resource.encode("ascii"), size, x, y, _literal(face.encode(text)))
+        codes = face.plain(text)
+        if codes is None:
+            self._shaped(x, y, text, face, size, colour)
+            return
+        drawn = (*colour, face.resource.encode("ascii"), size, x, y, literal(codes))
         self._parts.append(b"BT %.2f %.2f %.2f rg /%b %.2f Tf %.2f %.2f Td %b Tj ET" % drawn)
+
+    def _shaped(self, x: float, y: float, text: str, face: Typeface, size: float, colour: Colour) -> None:
+        """Set `text` of any script; the stroke colour is for faces that are made bold by an outline."""
+        line = face.line(text)
+        self._lines.append(line)
+        shown = show(line, face.resource, size, face.light)
+        drawn = (*colour, *colour, x, y, shown)
+        self._parts.append(b"BT %.2f %.2f %.2f rg %.2f %.2f %.2f RG %.2f %.2f Td %b ET" % drawn)
 
     def text_right(
         self, x: float, y: float, text: str, face: Typeface, size: float, colour: Colour = BLACK
@@ -114,6 +136,7 @@ class Canvas:
     def draw(self, other: Canvas) -> None:
         """Draw all that `other` has, once more."""
         self._parts.append(other.content())
+        self._lines += other.lines
 
     def content(self) -> bytes:
         """The stream, ready for `PdfWriter.add_page`."""
@@ -131,7 +154,12 @@ class PdfWriter:
         self._leaves: list[int] = []
         self._bookmarks: list[tuple[str, int]] = []
         self._write(_HEADER)
-        self._fonts = self._add_fonts()
+        self._faces = [(face.resource.encode("ascii"), face.objects(self)) for face in FACES]
+        self._fonts = self._reserve()
+        self._glyphs = UsedGlyphs()
+        self._profiles: dict[bytes, int] = {}
+        self._is_archival = all(face.latin is not None for face in FACES)
+        """Whether all that was written is what PDF/A allows."""
 
     @property
     def size_bytes(self) -> int:
@@ -159,13 +187,26 @@ class PdfWriter:
         """Write an image and return its number, for the resources of a page (8.9.5)."""
         dictionary = (
             f"/Type /XObject /Subtype /Image /Width {image.columns} /Height {image.rows} "
-            f"/ColorSpace /{image.color_space} /BitsPerComponent 8 /Interpolate false "
+            f"/ColorSpace {self._color_space(image)} /BitsPerComponent 8 /Interpolate false "
             f"/Filter /{image.filter} {image.parameters}"
         )
         return self.add_stream(dictionary.rstrip().encode("ascii"), image.data)
 
+    def _color_space(self, image: PageImage) -> str:
+        """The colour space of an image; a profile is written once, however many have it (8.6.5.5)."""
+        if image.icc_profile is None:
+            return f"/{image.color_space}"
+        digest = sha256(image.icc_profile).digest()
+        if digest not in self._profiles:
+            components = 1 if image.color_space == "DeviceGray" else 3
+            dictionary = f"/N {components} /Alternate /{image.color_space} /Filter /FlateDecode"
+            data = zlib.compress(image.icc_profile)
+            self._profiles[digest] = self.add_stream(dictionary.encode("ascii"), data)
+        return f"[/ICCBased {self._profiles[digest]} 0 R]"
+
     def add_page(self, canvas: Canvas, size: tuple[float, float], images: Iterable[tuple[str, int]]) -> int:
         """Append a page of `size` points, with its images by the name that the canvas uses."""
+        self._use_fonts(canvas)
         content = self.add_stream(b"/Filter /FlateDecode", _deflate(canvas.content()))
         if len(self._pages) % _FAN_OUT == 0:
             self._leaves.append(self._reserve())
@@ -184,19 +225,26 @@ class PdfWriter:
 
     def finish(self, info: DocumentInfo) -> None:
         """Write what holds the pages together. Nothing can be added after it."""
+        self._write_fonts()
         tree = self._add_page_tree()
         outlines = self._add_outlines()
         metadata = self._add_metadata(info)
         catalog = self.add_object(
             b"<< /Type /Catalog /Version /1.7 /Pages %d 0 R /Metadata %d 0 R /Lang %b %b"
-            b"/ViewerPreferences << /DisplayDocTitle true >> >>"
-            % (tree, metadata, text_string(info.language), outlines)
+            b"/OutputIntents [%d 0 R] /ViewerPreferences << /DisplayDocTitle true >> >>"
+            % (tree, metadata, text_string(info.language), outlines, self._add_output_intent())
         )
         self._write_cross_references(catalog, self._add_info(info))
 
-    def _add_fonts(self) -> int:
-        fonts = [(face.resource.encode("ascii"), face.objects(self)) for face in FACES]
-        return self.add_object(b"<< %b >>" % b" ".join(b"/%b %d 0 R" % font for font in fonts))
+    def _use_fonts(self, canvas: Canvas) -> None:
+        """Note which glyphs `canvas` draws: their fonts are written at the end."""
+        for line in canvas.lines:
+            self._glyphs.add(line.pieces)
+
+    def _write_fonts(self) -> None:
+        """Write what the pages call their fonts."""
+        fonts = [*self._faces, *self._glyphs.write(self)]
+        self._write_object(self._fonts, b"<< %b >>" % b" ".join(b"/%b %d 0 R" % font for font in fonts))
 
     def _add_page_tree(self) -> int:
         """Write the nodes over the pages, level by level, and return the root (7.7.3)."""
@@ -227,12 +275,25 @@ class PdfWriter:
         self._write_object(root, body % (items[0], items[-1], len(items)))
         return b"/Outlines %d 0 R /PageMode /UseOutlines " % root
 
+    def _add_output_intent(self) -> int:
+        """Write what DeviceGray and DeviceRGB mean here (14.11.5; ISO 19005-2, 6.2.3)."""
+        profile = self.add_stream(
+            b"/N 3 /Alternate /DeviceRGB /Filter /FlateDecode", zlib.compress(srgb.profile())
+        )
+        name = literal(srgb.NAME.encode("ascii"))
+        intent = (name, literal(b"http://www.color.org"), name, profile)
+        return self.add_object(
+            b"<< /Type /OutputIntent /S /GTS_PDFA1 /OutputConditionIdentifier %b /RegistryName %b /Info %b "
+            b"/DestOutputProfile %d 0 R >>" % intent
+        )
+
     def _add_metadata(self, info: DocumentInfo) -> int:
-        packet = _xmp(info).encode("utf-8", "replace")
+        packet = _xmp(info, archival=self._is_archival).encode("utf-8", "replace")
         return self.add_stream(b"/Type /Metadata /Subtype /XML", packet)
 
     def _add_info(self, info: DocumentInfo) -> int:
-        entries = (text_string(info.title), text_string(info.producer), _date(info.created))
+        title, producer = _printable(info.title), _printable(info.producer)
+        entries = (text_string(title), text_string(producer), _date(info.created))
         return self.add_object(b"<< /Title %b /Producer %b /CreationDate %b >>" % entries)
 
     def _write_cross_references(self, catalog: int, info: int) -> None:
@@ -309,21 +370,27 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <pdf:Producer>{producer}</pdf:Producer>
 <xmp:CreateDate>{created}</xmp:CreateDate>
 </rdf:Description>
-</rdf:RDF>
+{archival}</rdf:RDF>
 </x:xmpmeta>
 <?xpacket end="r"?>"""
+_ARCHIVAL = """<rdf:Description rdf:about="" xmlns:pdfaid="http://www.aiim.org/pdfa/ns/id/">
+<pdfaid:part>2</pdfaid:part>
+<pdfaid:conformance>B</pdfaid:conformance>
+</rdf:Description>
+"""
 
 
-def _xml_text(text: str) -> str:
-    """`text` as XML 1.0 allows it: control characters become spaces."""
-    return escape("".join(c if c.isprintable() else " " for c in text))
+def _printable(text: str) -> str:
+    """`text` as XML 1.0 allows it: control characters become spaces. Info must not differ from XMP."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
-def _xmp(info: DocumentInfo) -> str:
+def _xmp(info: DocumentInfo, *, archival: bool) -> str:
     """The metadata packet (14.3.2)."""
     return _XMP.format(
-        title=_xml_text(info.title),
-        language=_xml_text(info.language),
-        producer=_xml_text(info.producer),
+        title=escape(_printable(info.title)),
+        language=escape(_printable(info.language)),
+        producer=escape(_printable(info.producer)),
         created=info.created.isoformat(timespec="seconds"),
+        archival=_ARCHIVAL if archival else "",
     )

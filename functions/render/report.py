@@ -45,7 +45,10 @@ class Progress:
 class RenderReport:
     """Counts of a finished PDF. `frames` were found, `shown` of them have their image on a page.
 
-    `left_out` is how many instances and frames the caller did not want: that makes no PDF partial.
+    `documents` is how many instances that are not images have pages. `left_out` is how many instances and
+    frames the caller did not want, and earlier renderings found in the study: that makes no PDF partial.
+    `content` is the same for two PDFs that show the same (hex SHA-256); `sources` are SOP Class and SOP
+    Instance UID of the instances shown.
     """
 
     pages: int
@@ -56,6 +59,9 @@ class RenderReport:
     bytes: int
     seconds: Seconds
     left_out: int = 0
+    documents: int = 0
+    content: str = ""
+    sources: tuple[tuple[str, str], ...] = ()
 
     @property
     def partial(self) -> bool:

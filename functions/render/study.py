@@ -10,12 +10,17 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import BinaryIO
 
+from pydicom.dataset import Dataset
+
+from ponte import attributes
 from ponte.errors import NothingToShow, StudyNotFound
+from ponte.quiet import quiet
 from ponte.source import Source
 from ponte.study import StudyAttributes
 from render.allocator import keep_freed_memory
-from render.collect import Collected, Collector, Missing
+from render.collect import Collected, Collector, DrawDocument, Missing
 from render.cover import Cover, MissingRow, draw_cover
+from render.identity import content_of, sources_of
 from render.images import ImageStore, SpooledImages, WrittenImages
 from render.layout import Layout, Page
 from render.options import RenderOptions, RequestCodes
@@ -23,7 +28,7 @@ from render.pages import PageFrame
 from render.pdf import DocumentInfo, PdfWriter
 from render.record import NO_SERIES, Record, SeriesTally, series_title
 from render.report import NotShown, Progress, RenderReport, Seconds
-from render.sheet import Sheet
+from render.sheet import Document, Sheet
 from render.texts import TEXTS, Texts
 from render.version import PRODUCT
 
@@ -57,23 +62,42 @@ def render_study(
     keep_freed_memory()
     writer = PdfWriter(out)
     with _store(writer, options) as images:
-        collected = Collector(images, study_instance_uid, options, on_progress).run(source)
+        draw = _document_drawer(writer, options)
+        collected = Collector(images, study_instance_uid, options, draw, on_progress).run(source)
         _require_something(collected)
         writing = perf_counter()
         _write_document(writer, images, collected, options)
     ended = perf_counter()
     clock = collected.clock
     write = clock.write + ended - writing
+    not_shown = tuple(missing.not_shown for missing in collected.missing)
     return RenderReport(
         pages=writer.page_count,
         instances=collected.instances,
         frames=collected.frames,
         shown=collected.shown,
-        not_shown=tuple(missing.not_shown for missing in collected.missing),
+        not_shown=not_shown,
         bytes=writer.size_bytes,
         seconds=Seconds(clock.fetch, clock.decode, clock.encode, write, ended - began),
         left_out=collected.left_out,
+        documents=collected.documents,
+        content=content_of(collected.records, not_shown, options),
+        sources=sources_of(collected.records),
     )
+
+
+def _document_drawer(writer: PdfWriter, options: RenderOptions) -> DrawDocument:
+    """What draws instances that are not images into this document."""
+
+    def draw(dataset: Dataset) -> Document | None:
+        from render.documents import drawer_of
+
+        with quiet():
+            sop_class_uid = attributes.text(dataset, "SOPClassUID")
+        drawer = drawer_of(sop_class_uid)
+        return drawer(dataset, writer, TEXTS[options.language], anonymize=options.anonymize)
+
+    return draw
 
 
 @contextmanager
@@ -91,7 +115,7 @@ def _require_something(collected: Collected) -> None:
     """Raise unless at least one image has its page, or one video a page that says what it is."""
     if not collected.instances:
         raise StudyNotFound("the source has no instance of this study")
-    if not collected.shown and not any(record.video for record in collected.records):
+    if not (collected.shown or collected.documents or any(record.video for record in collected.records)):
         reasons = Counter(missing.not_shown.reason for missing in collected.missing)
         listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(5))
         code = reasons.most_common(1)[0][0] if reasons else None

@@ -204,6 +204,7 @@ _PORTUGUESE = Texts(
         "first of several windows": "primeira de várias janelas",
         "real world values not applied": "valores físicos não aplicados",
         "colour space of the code stream used": "espaço de cor do fluxo codificado",
+        "colour profile of the image unusable": "perfil de cor da imagem inutilizável",
         "poster frame of a video": "quadro de capa de um vídeo",
         **{f"resolution 1/{1 << times}": f"resolução 1/{1 << times}" for times in range(1, 9)},
     },

@@ -1,8 +1,10 @@
 """The faces that the document is set in: how wide a text is, which bytes draw it, which objects hold it.
 
-Helvetica and Helvetica-Bold of the fourteen standard faces (PDF 32000-1, 9.6.2.2) in WinAnsiEncoding: every
-reader has them, and no font file is needed. Widths are those of Adobe's published AFM files, in thousandths
-of the size, from code 32 to 255.
+Text that WinAnsiEncoding can say, which is all of Portuguese and English, takes one byte a character and a
+small font that is ready to be embedded; only other text is shaped, with the fonts of its script (`fonts`).
+Where no fonts are installed it is Helvetica and Helvetica-Bold of the fourteen standard faces (PDF 32000-1,
+9.6.2.2), which every reader has. Their widths are those of Adobe's published AFM files, in thousandths of the
+size, from code 32 to 255; the installed face was drawn to the same widths but for a few signs.
 """
 
 from __future__ import annotations
@@ -10,19 +12,13 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
 
-
-class ObjectWriter(Protocol):
-    """What a face needs of the document that it is written into."""
-
-    def add_object(self, body: bytes) -> int:
-        """Write an object and return its number."""
-        ...
-
+from render.fonts.embedding import ObjectWriter, latin_font
+from render.fonts.library import FontFile, LatinFile, Library, Style, installed
+from render.fonts.shaping import Line, Piece, shape
 
 SUBSTITUTE = "\u00a4"
-"""Drawn for a character that a face does not have, so that nothing is dropped and nothing is guessed."""
+"""Drawn for a character that no font has, so that nothing is dropped and nothing is guessed."""
 
 ELLIPSIS = "\u2026"
 _FIRST_CODE = 32
@@ -56,51 +52,71 @@ _BOLD = (
 # fmt: on
 
 
-def _encode_character(character: str) -> bytes:
-    """One WinAnsi byte; the substitute's where the face has no such character."""
-    if character.isspace():
-        return b" "
-    if unicodedata.category(character) == "Cc":
-        return SUBSTITUTE.encode(_ENCODING)
-    try:
-        return character.encode(_ENCODING)
-    except UnicodeEncodeError:
-        return SUBSTITUTE.encode(_ENCODING)
-
-
 @lru_cache(maxsize=4096)
-def _encode(text: str) -> bytes:
-    """`text` as WinAnsi bytes, one a character of its composed form."""
+def _plain(text: str) -> bytes | None:
+    """`text` as WinAnsi bytes, one a character of its composed form; None where they cannot say it."""
+    if text.isascii() and text.isprintable():
+        return text.encode("ascii")
+    text = _tidy(text)
+    try:
+        return None if any(map(_is_control, text)) else text.encode(_ENCODING)
+    except UnicodeEncodeError:
+        return None
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) == "Cc"
+
+
+def _tidy(text: str) -> str:
+    """`text` in its composed form, on one line."""
     composed = unicodedata.normalize("NFC", text)
-    if composed.isascii() and composed.isprintable():
-        return composed.encode("ascii")
-    return b"".join(map(_encode_character, composed))
+    return "".join(" " if character.isspace() else character for character in composed)
 
 
-@dataclass(frozen=True, slots=True)
+@lru_cache(maxsize=1024)
+def _shaped(text: str, fonts: tuple[FontFile, ...]) -> Line:
+    return shape(_tidy(text), fonts, SUBSTITUTE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Typeface:
-    """One face. `resource` is its name in the content streams."""
+    """One face. `resource` is its name in the content streams, `widths` those of WinAnsi from code 32 on.
+
+    With `latin`, that file is embedded; without, `base_font` is one that every reader has. `fonts` are those
+    of all other scripts, and `light` those of them that have not this face's weight.
+    """
 
     resource: str
     base_font: str
     widths: tuple[int, ...] = field(repr=False)
+    latin: LatinFile | None = None
+    fonts: tuple[FontFile, ...] = ()
+    light: tuple[FontFile, ...] = ()
 
-    def encode(self, text: str) -> bytes:
-        """The bytes that draw `text`: one for each character, a visible substitute where there is none."""
-        return _encode(text)
+    def plain(self, text: str) -> bytes | None:
+        """The bytes that draw `text`, one for each character; None where it takes more than WinAnsi."""
+        return _plain(text)
+
+    def line(self, text: str) -> Line:
+        """How any text is drawn: a visible substitute stands for every character that no font has."""
+        return _shaped(text, self.fonts)
 
     def width(self, text: str, size: float) -> float:
         """How far `text` reaches, in points, set at `size` points."""
-        widths = self.widths
-        return sum([widths[code - _FIRST_CODE] for code in _encode(text)]) * size / 1000
+        codes, widths = _plain(text), self.widths
+        if codes is not None:
+            return sum([widths[code - _FIRST_CODE] for code in codes]) * size / 1000
+        return sum(self._advance(piece) for piece in self.line(text).pieces) * size / 1000
+
+    def _advance(self, piece: Piece) -> int:
+        if piece.font is not None:
+            return piece.advance
+        return sum(self.widths[code - _FIRST_CODE] for code in piece.codes)
 
     def missing(self, text: str) -> frozenset[str]:
         """The characters of `text` that are drawn as the substitute."""
-        if text.isascii() and text.isprintable():
-            return frozenset()
-        composed = unicodedata.normalize("NFC", text)
-        mark = SUBSTITUTE.encode(_ENCODING)
-        return frozenset(c for c in composed if c != SUBSTITUTE and _encode_character(c) == mark)
+        return frozenset() if _plain(text) is not None else self.line(text).missing
 
     def clip(self, text: str, size: float, room: float) -> str:
         """`text`, or as much of its beginning as fits into `room` points with an ellipsis after it."""
@@ -149,16 +165,37 @@ class Typeface:
 
     def objects(self, writer: ObjectWriter) -> int:
         """Write the objects of this face and return the number of its font dictionary."""
+        if self.latin is not None:
+            return latin_font(self.latin, writer)
         return writer.add_object(
             b"<< /Type /Font /Subtype /Type1 /BaseFont /%b /Encoding /WinAnsiEncoding >>"
             % self.base_font.encode("ascii")
         )
 
 
+def standard(resource: str, style: Style) -> Typeface:
+    """Helvetica, which no document embeds: what there is where no fonts are installed."""
+    if style == "bold":
+        return Typeface(resource, "Helvetica-Bold", _widths(_BOLD))
+    return Typeface(resource, "Helvetica", _widths(_REGULAR))
+
+
+def embedded(resource: str, style: Style, library: Library) -> Typeface:
+    """The faces of `library`, which documents embed."""
+    latin, fonts = library.latin(style), library.files(style)
+    light = tuple(font for font in fonts if style == "bold" and not library.is_bold(font))
+    return Typeface(resource, latin.descriptor.name, latin.widths, latin, fonts, light)
+
+
+def _face(resource: str, style: Style) -> Typeface:
+    library = installed()
+    return standard(resource, style) if library is None else embedded(resource, style, library)
+
+
 def _widths(table: str) -> tuple[int, ...]:
     return tuple(map(int, table.split()))
 
 
-REGULAR = Typeface("F1", "Helvetica", _widths(_REGULAR))
-BOLD = Typeface("F2", "Helvetica-Bold", _widths(_BOLD))
+REGULAR = _face("F1", "regular")
+BOLD = _face("F2", "bold")
 FACES = (REGULAR, BOLD)

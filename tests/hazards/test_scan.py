@@ -14,10 +14,13 @@ import imagecodecs
 import numpy as np
 import pytest
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     DigitalXRayImageStorageForPresentation,
     EncapsulatedPDFStorage,
     ExplicitVRBigEndian,
+    HTJ2KLossless,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
     MediaStorageDirectoryStorage,
     ParametricMapStorage,
@@ -302,6 +305,18 @@ def test_dc_45_more_frames_than_the_header_has_are_noted_and_fewer_refused() -> 
     assert reason_of(hostile.compressed(dataset, JPEGBaseline8Bit, frame)) == "PIXEL_LENGTH"
     other = bytes(imagecodecs.jpeg8_encode(np.eye(32, dtype="u1")))
     assert reason_of(hostile.compressed(dataset, JPEGBaseline8Bit, frame, other)) == "PIXEL_HEADER_MISMATCH"
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, HTJ2KLossless])
+def test_dc_44_a_jpeg_2000_that_was_cut_before_it_was_encapsulated(syntax: UID) -> None:
+    values = np.random.default_rng(1).integers(0, 256, (64, 64), np.uint8)
+    if syntax == HTJ2KLossless:
+        frame = bytes(imagecodecs.htj2k_encode(values))
+    else:
+        frame = bytes(imagecodecs.jpeg2k_encode(values, codecformat="j2k", level=0))
+    assert reason_of(hostile.compressed(hostile.small(64), syntax, frame)) is None
+    for cut in (len(frame) // 2, len(frame) - 20):
+        assert reason_of(hostile.compressed(hostile.small(64), syntax, frame[:cut])) == "PIXEL_LENGTH"
 
 
 def test_dc_45_a_frame_in_several_fragments_is_one() -> None:

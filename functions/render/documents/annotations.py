@@ -80,7 +80,7 @@ def _when(item: Dataset, rates: Mapping[int, float], texts: Texts, words: Words)
     group = _group(item)
     samples = attributes.floats(item, "ReferencedSamplePositions")
     offsets = [value / 1000 for value in attributes.floats(item, "ReferencedTimeOffsets")]
-    if samples and group in rates:
+    if samples and rates.get(group, 0) > 0:
         offsets = [(sample - 1) / rates[group] for sample in samples]
     if offsets:
         said = " - ".join(f"{offset:.3f}".replace(".", texts.decimal_point) for offset in offsets)

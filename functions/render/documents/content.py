@@ -51,6 +51,7 @@ class Content:
             depth, group = stack.pop()
             if room <= 0 or depth > MOST_DEPTH:
                 self.left += len(group)
+                stack.extend((depth + 1, below) for item in group for below in _groups(item))
                 continue
             room -= 1
             if len(group) > 1:
@@ -68,6 +69,9 @@ class Content:
         if kind == "CONTAINER":
             return Entry(depth, label or self._words.no_heading, self._moment(item), heading=True)
         value = self._value(item, kind) or self._words.no_value
+        if len(value) > MOST_LETTERS:
+            self.left += 1
+            value = value[:MOST_LETTERS] + "…"
         moment = self._moment(item)
         return Entry(depth, label, f"{value} ({moment})" if moment else value)
 
@@ -199,8 +203,7 @@ def localised(number: str, texts: Texts) -> str:
 
 def _text(item: Dataset, texts: Texts, words: Words) -> str:
     del texts, words
-    value = attributes.text(item, "TextValue")
-    return value if len(value) <= MOST_LETTERS else value[:MOST_LETTERS] + "…"
+    return attributes.text(item, "TextValue")
 
 
 def _code(item: Dataset, texts: Texts, words: Words) -> str:

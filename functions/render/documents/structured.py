@@ -25,7 +25,7 @@ _INDENT: Final = 12.0
 _MOST_INDENTS: Final = 10
 _HEADINGS: Final = (12.0, 10.5, 9.5)
 _SIZE: Final = 9.0
-_MOST_OBSERVERS: Final = 10
+_MOST_OBSERVERS: Final = 50
 
 
 def draw(dataset: Dataset, writer: PdfWriter, texts: Texts, *, anonymize: bool) -> Document:

@@ -10,9 +10,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
+from pydicom.uid import (
+    ElectromyogramWaveformStorage,
+    ElectrooculogramWaveformStorage,
+    RoutineScalpElectroencephalogramWaveformStorage,
+    SleepElectroencephalogramWaveformStorage,
+)
 
 from ponte import attributes
-from ponte.errors import MissingAttribute
+from ponte.errors import MissingAttribute, PonteError
 from ponte.quiet import quiet
 from render.documents.annotations import Annotations, read_annotations, without_people
 from render.documents.codes import class_name
@@ -28,7 +34,7 @@ from render.documents.millimetres import (
     draw_pulse,
     draw_trace,
 )
-from render.documents.waveform import Channel, Group, read_group
+from render.documents.waveform import Channel, Group, rate_of, read_group
 from render.documents.words import Words, words_of
 from render.layout import free_area
 from render.pages import ACCENT, GRAY
@@ -38,6 +44,7 @@ from render.texts import Texts
 from render.typeface import BOLD, REGULAR, Typeface
 
 MOST_SHEETS: Final = 24
+MOST_ANNOTATION_SHEETS: Final = 20
 MOST_GROUPS: Final = 16
 
 _LEFT, _BOTTOM, _WIDTH, _HEIGHT = free_area(A4_LANDSCAPE)
@@ -52,7 +59,18 @@ _CLEAR_MM: Final = 2  # under the lowest point of a trace
 _MOST_SPARE_MM: Final = 6  # that a row gets where the sheet has room
 _MOST_MM: Final = 45  # up or down from the zero of a trace
 _CENTRED_MM: Final = 30.0  # a trace that goes further than that is centred on its median
-_SCALED_MM: Final = 30.0  # what a trace that is no voltage may take
+_SCALED_MM: Final = 30.0  # what a trace with a scale of its own may take
+_FAR_FROM_ZERO: Final = 0.2  # a trace whose own span is less of that with zero is drawn without its zero
+_LEAST_SPAN: Final = 1e-30
+_OTHER_VOLTAGES: Final = frozenset(
+    {
+        ElectromyogramWaveformStorage,
+        ElectrooculogramWaveformStorage,
+        RoutineScalpElectroencephalogramWaveformStorage,
+        SleepElectroencephalogramWaveformStorage,
+    }
+)
+"""Classes whose voltages are a hundredth of a heart's, and have a scale of their own."""
 _STEPS: Final = (1.0, 2.0, 5.0)
 _MOST_FILTERS: Final = 4
 _SUMMARY_LINE: Final = 12.0
@@ -123,7 +141,10 @@ class _Tracing:
         self._texts = texts
         self._words = words_of(texts)
         self._anonymize = anonymize
-        self._name = class_name(attributes.text(dataset, "SOPClassUID"), self._words)
+        self._naming = _Naming(texts, self._words, anonymize)
+        uid = attributes.text(dataset, "SOPClassUID")
+        self._name = class_name(uid, self._words)
+        self._voltage_fixed = uid not in _OTHER_VOLTAGES
         self._sheets: list[Sheet] = []
         self._left_out: list[str] = []
 
@@ -131,17 +152,25 @@ class _Tracing:
         items = attributes.items(self._dataset, "WaveformSequence")
         if not items:
             raise MissingAttribute(f"{attributes.describe('WaveformSequence')} is absent")
-        groups = [read_group(self._dataset, item) for item in items[:MOST_GROUPS]]
-        if len(items) > MOST_GROUPS:
-            self._left_out.append(self._words.groups_left_out.format(len(items) - MOST_GROUPS))
-        annotations = self._annotations(groups)
-        for number, group in enumerate(groups, 1):
-            self._draw_group(group, number, annotations if number == 1 else None)
+        annotations = self._annotations(items)
+        failures = list[PonteError]()
+        for number, item in enumerate(items[:MOST_GROUPS], 1):
+            try:
+                group = read_group(self._dataset, item)
+            except PonteError as error:
+                failures.append(error)
+                continue
+            self._draw_group(group, number, None if self._sheets else annotations)
+        if not self._sheets:
+            raise failures[0]
+        lost = len(failures) + max(0, len(items) - MOST_GROUPS)
+        if lost:
+            self._left_out.append(self._words.groups_left_out.format(lost))
         self._draw_annotations(annotations)
         return Document(self._name, self._sheets, " ".join(self._left_out))
 
-    def _annotations(self, groups: Sequence[Group]) -> Annotations:
-        rates = {number: group.rate_hz for number, group in enumerate(groups, 1)}
+    def _annotations(self, items: Sequence[Dataset]) -> Annotations:
+        rates = dict(enumerate(map(rate_of, items), 1))
         annotations = read_annotations(self._dataset, rates, self._texts, self._words)
         if not self._anonymize:
             return annotations
@@ -151,13 +180,14 @@ class _Tracing:
         return kept
 
     def _draw_group(self, group: Group, number: int, annotations: Annotations | None) -> None:
-        rows = _rows(_cells(group, self._texts, self._words, self._anonymize))
+        scales = _scales(group, voltage_fixed=self._voltage_fixed)
+        strips = _rows(_cells(group, scales, self._naming))
         if group.channel_count > len(group.channels):
             self._left_out.append(
                 self._words.channels_left_out.format(group.channel_count - len(group.channels))
             )
         facts, summary = self._facts(group, number), self._summary(annotations)
-        pages = _pages(rows, _paper_mm(len(summary)), _paper_mm(0))
+        pages = _pages(strips, _paper_mm(len(summary)), _paper_mm(0))
         room = max(0, MOST_SHEETS - len(self._sheets))
         for index, page in enumerate(pages[:room]):
             self._sheets.append(self._sheet(facts, () if index else summary, page))
@@ -181,7 +211,7 @@ class _Tracing:
         parts = [self._name, label]
         if group.derived:
             parts.append(words.derived)
-        voltages = all(channel.unit == "mV" for channel in group.channels)
+        voltages = self._voltage_fixed and all(channel.unit == "mV" for channel in group.channels)
         details = [words.sampled.format(texts.number(group.rate_hz)), *self._filters(group.channels)]
         moment = attributes.text(self._dataset, "AcquisitionDateTime")
         if moment and not self._anonymize:
@@ -207,10 +237,8 @@ class _Tracing:
         """The statements and measures that head the first sheet, in lines of its width."""
         if annotations is None:
             return ()
-        statements = BOLD.wrap(" · ".join(annotations.statements), 9, _WIDTH, _MOST_STATEMENT_LINES)
-        measures = " · ".join(f"{name} {value}" for name, value in annotations.measures)
-        lines = REGULAR.wrap(measures, 9, _WIDTH, _MOST_MEASURE_LINES)
-        return (*((BOLD, line) for line in statements), *((REGULAR, line) for line in lines))
+        statements, measures = _head_lines(annotations)
+        return (*statements[:_MOST_STATEMENT_LINES], *measures[:_MOST_MEASURE_LINES])
 
     def _sheet(self, facts: _Facts, summary: Sequence[tuple[Typeface, str]], rows: Sequence[_Row]) -> Sheet:
         canvas, strokes, top = Canvas(), Canvas(), _BOTTOM + _HEIGHT
@@ -238,16 +266,11 @@ class _Tracing:
             zero, traces = y + row.zero_mm * MM, Canvas()
             if cell.pulse:
                 draw_pulse(strokes, x + MM, zero)
-            step = MM_PER_SECOND / cell.rate_hz
-            draw_trace(
-                traces,
-                x + _PULSE_MM * MM + cell.channel.skew_s * MM_PER_SECOND * MM,
-                zero,
-                step,
-                cell.heights,
-            )
+            begin = x + (_PULSE_MM + cell.channel.skew_s * MM_PER_SECOND) * MM
+            draw_trace(traces, begin, zero, MM_PER_SECOND / cell.rate_hz, cell.heights)
             cut = cell.down_mm > row.zero_mm or cell.up_mm > row.height_mm - row.zero_mm
-            strokes.draw(clipped(traces, x, y, cell.width_mm * MM + MM, top - y) if cut else traces)
+            width, height = (cell.width_mm + 1) * MM, top - _LABEL_MM * MM - y
+            strokes.draw(clipped(traces, x, y, width, height) if cut else traces)
             note = " · ".join(part for part in (cell.note, self._words.clipped if cut else "") if part)
             self._draw_label(canvas, x, top, cell, note)
             x += (cell.width_mm + _GAP_MM) * MM
@@ -264,12 +287,11 @@ class _Tracing:
 
     def _draw_annotations(self, annotations: Annotations) -> None:
         """All that is said, as text, where the summary has not had it all."""
-        said = len(self._summary(annotations))
-        if not annotations.marks and said < _MOST_STATEMENT_LINES + _MOST_MEASURE_LINES:
+        if not annotations.marks and _fit_the_head(annotations):
             return
         words = self._words
         title = f"{self._name} · {words.annotations}"
-        flow = Flow(words.continued.format(title), max(1, MOST_SHEETS - len(self._sheets)))
+        flow = Flow(words.continued.format(title), MOST_ANNOTATION_SHEETS)
         flow.paragraph(title, 0, BOLD, 12, ACCENT)
         flow.space(4)
         for statement in annotations.statements:
@@ -279,8 +301,21 @@ class _Tracing:
         for name, moments in annotations.marks.items():
             flow.labelled(f"{name} ({len(moments)})", "; ".join(moments), 0, 9)
         self._sheets.extend(flow.sheets())
-        if annotations.left:
-            self._left_out.append(words.cut.format(annotations.left))
+        if annotations.left or flow.full:
+            self._left_out.append(words.annotations_cut)
+
+
+def _head_lines(annotations: Annotations) -> tuple[list[tuple[Typeface, str]], list[tuple[Typeface, str]]]:
+    """Statements and measures in lines; of each one line more than the head has, where there is more."""
+    statements = BOLD.wrap(" · ".join(annotations.statements), 9, _WIDTH, _MOST_STATEMENT_LINES + 1)
+    said = " · ".join(f"{name} {value}" for name, value in annotations.measures)
+    measures = REGULAR.wrap(said, 9, _WIDTH, _MOST_MEASURE_LINES + 1)
+    return [(BOLD, line) for line in statements], [(REGULAR, line) for line in measures]
+
+
+def _fit_the_head(annotations: Annotations) -> bool:
+    statements, measures = _head_lines(annotations)
+    return len(statements) <= _MOST_STATEMENT_LINES and len(measures) <= _MOST_MEASURE_LINES
 
 
 def _head_height(summary_lines: int) -> float:
@@ -293,34 +328,32 @@ def _paper_mm(summary_lines: int) -> int:
     return int((_HEIGHT - _head_height(summary_lines)) / MM) // 5 * 5
 
 
-def _cells(group: Group, texts: Texts, words: Words, anonymize: bool) -> list[list[_Cell]]:
+def _cells(group: Group, scales: Sequence[float], naming: _Naming) -> list[list[_Cell]]:
     """For each strip of time the cells of all channels."""
     drawn = max(len(channel.values) for channel in group.channels)
     strip = group.seconds if group.seconds <= _LONGEST_STRIP_S else _STRIP_S
     samples = max(1, round(strip * group.rate_hz))
-    strips = list[list[_Cell]]()
-    scales = [_scale(channel) for channel in group.channels]
-    for start in range(0, drawn, samples):
-        cells = [
-            _cell(channel, scale, start, samples, group, _Naming(number, texts, words, anonymize))
-            for number, (channel, scale) in enumerate(zip(group.channels, scales, strict=True), 1)
+    channels = list(enumerate(zip(group.channels, scales, strict=True), 1))
+    return [
+        [
+            _cell(channel, scale, (start, samples), group.rate_hz, naming, number)
+            for number, (channel, scale) in channels
         ]
-        strips.append(cells)
-    return strips
+        for start in range(0, drawn, samples)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Naming:
     """What is needed to name a channel."""
 
-    number: int
     texts: Texts
     words: Words
     anonymize: bool
 
-    def name(self, channel: Channel) -> str:
+    def name(self, channel: Channel, number: int) -> str:
         label = "" if self.anonymize else channel.label
-        return channel.lead or label or self.words.channel.format(self.number)
+        return channel.lead or label or self.words.channel.format(number)
 
     def note(self, channel: Channel, scale_mm: float, centre: float, start_s: float) -> str:
         """What the reader must know of the trace: from when on, status, its own scale, its centre."""
@@ -329,7 +362,7 @@ class _Naming:
         parts.extend(words.statuses.get(status, status.lower()) for status in channel.statuses)
         if not channel.calibrated:
             parts.append(words.uncalibrated)
-        elif channel.unit != "mV":
+        elif channel.unit != "mV" or scale_mm != MM_PER_MILLIVOLT:
             per_centimetre = f"{10 / scale_mm:g}".replace(".", texts.decimal_point)
             parts.append(words.scale_of.format(per_centimetre, channel.unit))
         if centre:
@@ -337,51 +370,81 @@ class _Naming:
         return " · ".join(parts)
 
 
-def _scale(channel: Channel) -> float:
-    """Millimetres a unit: 10 for a millivolt; else of 1, 2 and 5 what lets the whole of it fit."""
-    if channel.unit == "mV":
-        return MM_PER_MILLIVOLT
+def _scales(group: Group, *, voltage_fixed: bool) -> list[float]:
+    """Millimetres a unit, for each channel; voltages of a group have one scale."""
+    scales = [_fitting(channel) for channel in group.channels]
+    voltages = [scale for scale, channel in zip(scales, group.channels, strict=True) if channel.unit == "mV"]
+    common = MM_PER_MILLIVOLT if voltage_fixed else min(voltages, default=MM_PER_MILLIVOLT)
+    return [
+        common if channel.unit == "mV" else scale
+        for scale, channel in zip(scales, group.channels, strict=True)
+    ]
+
+
+def _fitting(channel: Channel) -> float:
+    """Of 1, 2 and 5 what lets the trace fit, with its zero where that is not too far away."""
     there = channel.values[np.isfinite(channel.values)]
-    span = float(there.max() - there.min()) if len(there) else 0.0
-    if not span > 0 or not math.isfinite(span):
+    if not len(there):
+        return 1.0
+    lowest, highest = float(there.min()), float(there.max())
+    with_zero = max(highest, 0.0) - min(lowest, 0.0)
+    span = with_zero if highest - lowest > with_zero * _FAR_FROM_ZERO else highest - lowest
+    if not _LEAST_SPAN < span < math.inf:
         return 1.0
     power = 10.0 ** math.floor(math.log10(_SCALED_MM / span))
     return power * max(step for step in _STEPS if step * power * span <= _SCALED_MM)
 
 
-def _cell(channel: Channel, scale: float, start: int, samples: int, group: Group, naming: _Naming) -> _Cell:
+def _cell(
+    channel: Channel, scale: float, strip: tuple[int, int], rate_hz: float, naming: _Naming, number: int
+) -> _Cell:
+    """One channel over a strip: its first sample, and how many there are."""
+    start, samples = strip
     values = channel.values[start : start + samples]
     there = values[np.isfinite(values)]
     furthest = float(np.abs(there).max()) * scale if len(there) else 0.0
     centre = round(float(np.median(there)), 2) if furthest > _CENTRED_MM else 0.0
-    heights = (values - centre) * scale
     lowest, highest = (float(there.min() - centre), float(there.max() - centre)) if len(there) else (0.0, 0.0)
-    start_s = start / group.rate_hz
     return _Cell(
         channel=channel,
-        name=naming.name(channel),
-        heights=heights,
-        start_s=start_s,
-        rate_hz=group.rate_hz,
-        note=naming.note(channel, scale, centre, start_s),
+        name=naming.name(channel, number),
+        heights=(values - centre) * scale,
+        start_s=start / rate_hz,
+        rate_hz=rate_hz,
+        note=naming.note(channel, scale, centre, start / rate_hz),
         down_mm=max(0.0, -lowest * scale),
         up_mm=max(0.0, highest * scale),
-        pulse=channel.unit == "mV",
+        pulse=channel.unit == "mV" and scale == MM_PER_MILLIVOLT,
     )
 
 
-def _rows(strips: Sequence[Sequence[_Cell]]) -> list[_Row]:
-    """Short cells side by side, as many as the paper is wide; long ones in rows of their own."""
-    rows = list[_Row]()
+def _rows(strips: Sequence[Sequence[_Cell]]) -> list[list[_Row]]:
+    """The rows of each strip: short cells side by side, as many as the paper is wide; long ones alone."""
+    found = list[list[_Row]]()
     for cells in strips:
         widest = max(cell.width_mm for cell in cells) + _GAP_MM
         beside = max(1, int((_PAPER_MM + _GAP_MM) / widest)) if len(strips) == 1 else 1
-        rows.extend(_Row(tuple(cells[first : first + beside])) for first in range(0, len(cells), beside))
-    return rows
+        found.append([_Row(tuple(cells[first : first + beside])) for first in range(0, len(cells), beside)])
+    return found
 
 
-def _pages(rows: Sequence[_Row], first_mm: int, other_mm: int) -> list[list[_Row]]:
-    """Rows by sheet, from the top; as evenly as they fit on the fewest sheets."""
+def _pages(strips: Sequence[Sequence[_Row]], first_mm: int, other_mm: int) -> list[list[_Row]]:
+    """Rows by sheet, from the top; a strip is divided only where it is higher than a sheet."""
+    pages, room = list[list[_Row]](), first_mm
+    for rows in strips:
+        height = sum(row.height_mm for row in rows)
+        if pages and height <= room:
+            pages[-1].extend(rows)
+            room -= height
+            continue
+        parts = _divided(rows, other_mm if pages else first_mm, other_mm)
+        room = (other_mm if pages or len(parts) > 1 else first_mm) - sum(row.height_mm for row in parts[-1])
+        pages.extend(parts)
+    return pages
+
+
+def _divided(rows: Sequence[_Row], first_mm: int, other_mm: int) -> list[list[_Row]]:
+    """Rows on the fewest sheets, as many on each as on the others where that is possible."""
     fewest = _filled(rows, first_mm, other_mm, len(rows))
     even = _filled(rows, first_mm, other_mm, -(-len(rows) // len(fewest)))
     return even if len(even) == len(fewest) else fewest

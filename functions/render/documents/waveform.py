@@ -20,6 +20,8 @@ MOST_CHANNELS: Final = 64
 """Channels of a group that are drawn."""
 MOST_SECONDS: Final = 600.0
 """Of a group; what is drawn of it is less where the sheets end first."""
+MOST_SAMPLES: Final = 8 << 20
+"""Of all channels of a group together."""
 
 _TYPES: Final = {
     ("SB", 8): "i1",
@@ -39,7 +41,7 @@ _LEAD_NAMES: Final = {
         *(f"CM{number}" for number in range(1, 6)),
     )
 }
-_MOST_RATE_HZ: Final = 1e6
+_LEAST_RATE_HZ, _MOST_RATE_HZ = 1.0, 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ def read_group(dataset: Dataset, item: Dataset) -> Group:
     count = attributes.required_int(item, "NumberOfWaveformChannels", 1, 65535)
     samples = attributes.required_int(item, "NumberOfWaveformSamples", 1, 2**32 - 1)
     rate = _rate(item)
-    raw = _samples(dataset, item, count, samples, min(samples, int(MOST_SECONDS * rate) + 1))
+    wanted = min(samples, int(MOST_SECONDS * rate) + 1, max(1, MOST_SAMPLES // count))
+    raw = _samples(dataset, item, count, samples, wanted)
     definitions = attributes.items(item, "ChannelDefinitionSequence")
     if len(definitions) != count:
         said = attributes.describe("ChannelDefinitionSequence")
@@ -90,10 +93,17 @@ def read_group(dataset: Dataset, item: Dataset) -> Group:
     return Group(label, channels, count, rate, samples / rate, derived)
 
 
+def rate_of(item: Dataset) -> float:
+    """The sampling frequency as it is said; 0 where it is not."""
+    return attributes.to_float(attributes.first(item, "SamplingFrequency")) or 0.0
+
+
 def _rate(item: Dataset) -> float:
-    rate = attributes.to_float(attributes.first(item, "SamplingFrequency"))
-    if rate is None or not 0 < rate <= _MOST_RATE_HZ:
-        raise InvalidAttribute(f"{attributes.describe('SamplingFrequency')} is not a frequency that can be")
+    rate = rate_of(item)
+    if not _LEAST_RATE_HZ <= rate <= _MOST_RATE_HZ:
+        raise InvalidAttribute(
+            f"{attributes.describe('SamplingFrequency')} is not one that paper at 25 mm/s can show"
+        )
     return rate
 
 

@@ -69,6 +69,7 @@ class Words:
     channels_left_out: str
     groups_left_out: str
     annotations: str
+    annotations_cut: str
     annotation_text_left_out: str
     measures: str
 
@@ -212,6 +213,7 @@ _PORTUGUESE: Final = Words(
     channels_left_out="Canais não exibidos: {}.",
     groups_left_out="Grupos de canais não exibidos: {}.",
     annotations="Anotações",
+    annotations_cut="Nem todas as anotações couberam no limite deste documento.",
     annotation_text_left_out="As anotações escritas por pessoas foram omitidas: o documento é anonimizado.",
     measures="Medidas",
 )
@@ -305,6 +307,7 @@ _ENGLISH: Final = Words(
     channels_left_out="Channels not shown: {}.",
     groups_left_out="Groups of channels not shown: {}.",
     annotations="Annotations",
+    annotations_cut="Not all annotations were within the limit of this document.",
     annotation_text_left_out="Annotations that people wrote were left out: the document is anonymised.",
     measures="Measurements",
 )

@@ -1,4 +1,4 @@
-"""`ponte doctor --decoders`: a line a decoder, and an exit code that a script can use."""
+"""`ponte doctor`: a line a decoder or a font, and an exit code that a script can use."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ponte import selftest
+from render.fonts import library
 from render.version import PRODUCT
 from tests.unit.cli.test_render import run
 
@@ -37,6 +38,27 @@ def test_a_missing_decoder_is_exit_code_1_and_named(
     assert answer["ok"] is False
     assert answer["decoders"][0]["status"] == "missing"
     assert set(answer["decoders"][0]) == {"transfer_syntax_uid", "name", "status", "decoder", "detail"}
+
+
+def test_the_fonts_are_there_each_with_its_licence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "doctor", "--fonts", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer) == {"fonts", "ok"}
+    assert {source["licence"] for source in answer["fonts"]} == {"OFL-1.1"}
+
+
+def test_missing_fonts_are_exit_code_1_and_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(library, "PLACES", ())
+    library.installed.cache_clear()
+    try:
+        assert run(monkeypatch, "doctor", "--fonts") == 1
+    finally:
+        library.installed.cache_clear()
+    assert capsys.readouterr().out.startswith("missing  fonts")
 
 
 def test_the_version_is_that_of_the_project(

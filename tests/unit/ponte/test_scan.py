@@ -131,6 +131,10 @@ def test_what_is_said_of_an_instance_is_what_it_says() -> None:
     assert (verdict.reason, verdict.detail, verdict.notes) == (None, "", ())
 
 
+def test_what_is_no_dicom_has_no_digest() -> None:
+    assert scan([b"text " * 100]).sha256 is None
+
+
 @pytest.mark.parametrize("vr", [b"OW", b"UN"])
 def test_large_values_are_passed_over_in_flat_memory(vr: bytes) -> None:
     head = CT[: CT.rindex(b"\xe0\x7f\x10\x00OW")]

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
-    BasicTextSRStorage,
     CTImageStorage,
     ExplicitVRLittleEndian,
+    RTPlanStorage,
     SecondaryCaptureImageStorage,
 )
 
@@ -100,4 +100,4 @@ def damaged(number: int = 1, **attributes: Any) -> bytes:
 
 def report(number: int = 1, **attributes: Any) -> bytes:
     """A structured report: no image."""
-    return encoded(_base(BasicTextSRStorage, number, {"Modality": "SR", **attributes}))
+    return encoded(_base(RTPlanStorage, number, {"Modality": "SR", **attributes}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from pydicom.uid import JPEGBaseline8Bit
 from ponte.image import Image
 from ponte.instance import open_instance
 from ponte.jpeg import bare_baseline
+from render import srgb
+from render.pdf import A4_PORTRAIT, Canvas, DocumentInfo, PageImage, PdfWriter
 from render.study import RenderOptions
 from tests.unit.ponte.samples import bundled, opened
 from tests.unit.render.studies import STUDY, encoded
@@ -88,6 +91,26 @@ def test_poppler_shows_what_the_decoder_shows(tmp_path: Path, name: str, anonymi
 
 
 @pytest.mark.pdftools
+@pytest.mark.parametrize("name", ["ybr-422", "ybr-444", "rgb"])
+def test_a_profile_of_srgb_changes_nothing_of_what_a_jpeg_shows(tmp_path: Path, name: str) -> None:
+    """The colour transform is told by the stream's own marker, the meaning of the colours by the profile."""
+    frame, photometric, samples = FRAMES[name]
+    data = instance(frame, photometric, picture(samples), ICCProfile=srgb.profile())
+    image, path = Image(open_instance(data)), tmp_path / "study.pdf"
+    jpeg, profile = image.jpeg(0), image.icc_profile
+    assert jpeg is not None
+    assert profile is not None
+    passed = PageImage(image.columns, image.rows, "DeviceRGB", "DCTDecode", jpeg[0], icc_profile=profile)
+    with path.open("wb") as out:
+        writer, canvas = PdfWriter(out), Canvas()
+        canvas.image("I", 50, 50, 200, 150)
+        writer.add_page(canvas, A4_PORTRAIT, [("I", writer.add_image(passed))])
+        writer.finish(DocumentInfo("t", "p", "en", datetime(2026, 1, 2, tzinfo=UTC)))
+    (seen,) = images_of(path, tmp_path)
+    assert np.abs(seen.astype(int) - image.picture(0).pixels.astype(int)).max() <= 3
+
+
+@pytest.mark.pdftools
 @pytest.mark.parametrize(
     "name",
     ["SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_dcmtk_+eb+cr.dcm", "SC_rgb_dcmtk_+eb+cy+n1.dcm",
@@ -147,3 +170,15 @@ def test_what_readers_might_show_otherwise_is_decoded(frame: bytes) -> None:
 def test_padding_after_the_end_is_dropped() -> None:
     assert bare_baseline(GRAY + b"\0", 1, rgb=False) == bare_baseline(GRAY, 1, rgb=False)
     assert bare_baseline(GRAY, 3, rgb=False) is None
+
+
+def test_the_profile_within_a_jpeg_is_not_passed_on() -> None:
+    """Nor is anything else that devices write there: the dataset's profile is checked, that one is not."""
+    segment = b"\xff\xe2\x00\x10ICC_PROFILE\x00\x01\x01"
+    assert bare_baseline(GRAY[:2] + segment + GRAY[2:], 1, rgb=False) == bare_baseline(GRAY, 1, rgb=False)
+
+
+def test_four_components_are_never_passed_on() -> None:
+    four = np.dstack([picture(3), picture(1)])
+    frame = bytes(jpeg8_encode(four, level=90, colorspace="CMYK", outcolorspace="CMYK"))
+    assert [bare_baseline(frame, samples, rgb=True) for samples in (1, 3)] == [None, None]

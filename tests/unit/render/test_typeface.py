@@ -1,36 +1,51 @@
-"""Widths against ReportLab's copy of Adobe's AFM files; encoding against hand-made bytes."""
+"""Widths against ReportLab's copy of Adobe's AFM files; codes against hand-made bytes."""
 
 from __future__ import annotations
 
 import pytest
 from reportlab.pdfbase.pdfmetrics import stringWidth
 
-from render.typeface import BOLD, ELLIPSIS, REGULAR, SUBSTITUTE, Typeface
+from render.typeface import BOLD, ELLIPSIS, REGULAR, SUBSTITUTE, Typeface, standard
 
 PORTUGUESE = "São João, coração, não é avô: ÀÉÎÕÜÇ — “aspas” 12,5 mm²"
 
 
-@pytest.mark.parametrize("face", [REGULAR, BOLD], ids=lambda face: str(face.base_font))
+STANDARD, STANDARD_BOLD = standard("F1", "regular"), standard("F2", "bold")
+
+
+@pytest.mark.parametrize("face", [STANDARD, STANDARD_BOLD], ids=lambda face: str(face.base_font))
 @pytest.mark.parametrize("text", ["", "Hello, World", PORTUGUESE, "".join(map(chr, range(32, 127)))])
 def test_a_text_is_as_wide_as_the_published_metrics_say(face: Typeface, text: str) -> None:
     assert face.width(text, 11) == pytest.approx(stringWidth(text, face.base_font, 11))
 
 
+@pytest.mark.parametrize(("face", "other"), [(REGULAR, STANDARD), (BOLD, STANDARD_BOLD)])
+def test_a_page_looks_alike_with_and_without_fonts(face: Typeface, other: Typeface) -> None:
+    assert face.width(PORTUGUESE, 11) == pytest.approx(other.width(PORTUGUESE, 11), rel=1e-3)
+
+
 def test_portuguese_is_encoded_in_winansi() -> None:
-    assert REGULAR.encode("coração €") == b"cora\xe7\xe3o \x80"
+    assert REGULAR.plain("coração €") == b"cora\xe7\xe3o \x80"
 
 
 def test_a_decomposed_accent_is_composed() -> None:
-    assert REGULAR.encode("Joa\u0303o") == b"Jo\xe3o"
+    assert REGULAR.plain("Joa\u0303o") == b"Jo\xe3o"
 
 
-def test_every_character_that_the_face_lacks_is_drawn_as_a_visible_substitute() -> None:
-    assert REGULAR.encode("山田 a") == (SUBSTITUTE * 2 + " a").encode("cp1252")
-    assert REGULAR.missing("山田 a") == {"山", "田"}
+def drawn_in_winansi(face: Typeface, text: str) -> bytes:
+    return b"".join(piece.codes for piece in face.line(text).pieces)
 
 
-def test_a_control_character_is_seen_and_a_line_break_is_a_space() -> None:
-    assert REGULAR.encode("a\x1bb\nc") == b"a\xa4b c"
+def test_without_fonts_every_character_beyond_winansi_is_drawn_as_a_visible_substitute() -> None:
+    assert drawn_in_winansi(STANDARD, "山田 a") == (SUBSTITUTE * 2 + " a").encode("cp1252")
+    assert STANDARD.missing("山田 a") == {"山", "田"}
+    assert STANDARD.width("山田 a", 10) == STANDARD.width(SUBSTITUTE * 2 + " a", 10)
+
+
+@pytest.mark.parametrize("face", [REGULAR, STANDARD])
+def test_a_control_character_is_seen_and_a_line_break_is_a_space(face: Typeface) -> None:
+    assert drawn_in_winansi(face, "a\x1bb\nc") == b"a\xa4b c"
+    assert face.missing("a\x1bb\nc") == {"\x1b"}
 
 
 def test_nothing_is_missing_from_portuguese() -> None:

@@ -47,10 +47,10 @@ _COUNT: Final = "00201208"  # Number of Study Related Instances
 _CHUNK = 1 << 18
 _JSON_LIMIT = 64 << 20
 _PAGE = 1000
-_REDIRECTS = 3
+REDIRECTS = 3
 _LONGEST_WAIT_S = 30.0
 _NOT_SERVED = frozenset({400, 405, 406, 415, 501})
-_BUSY = frozenset({408, 429})
+BUSY = frozenset({408, 429})
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -113,7 +113,7 @@ class DicomWebSource:
     def __init__(
         self, url: str, *, credentials: Credentials | None = None, limits: Limits | None = None
     ) -> None:
-        self._url = _checked(url)
+        self._url = checked_address(url)
         self._credentials = credentials or Credentials()
         self._limits = limits or Limits()
 
@@ -206,7 +206,7 @@ class DicomWebSource:
                     handed_on = True
                     yield one
                     del one
-            except _Retry as retry:
+            except Retry as retry:
                 if handed_on or attempt == self._limits.retries:
                     raise retry.error from retry.__cause__
                 time.sleep(retry.wait_s or self._backoff_s(attempt))
@@ -260,7 +260,7 @@ class DicomWebSource:
 
     @contextmanager
     def _final(self, address: str, accept: str) -> Iterator[urllib3.BaseHTTPResponse]:
-        for _ in range(_REDIRECTS + 1):
+        for _ in range(REDIRECTS + 1):
             answer = self._request(address, accept)
             try:
                 target = answer.get_redirect_location()
@@ -270,9 +270,9 @@ class DicomWebSource:
             finally:
                 answer.close()
             address = urljoin(address, str(target))
-            if _origin(address) != _origin(self._url):
+            if origin_of(address) != origin_of(self._url):
                 raise SourceRefused("The server sends us to another origin; it is not followed")
-        raise SourceRefused(f"The server redirects more than {_REDIRECTS} times")
+        raise SourceRefused(f"The server redirects more than {REDIRECTS} times")
 
     def _request(self, address: str, accept: str) -> urllib3.BaseHTTPResponse:
         headers = {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "ponte"}
@@ -307,7 +307,7 @@ class DicomWebSource:
         return random.uniform(longest / 2, longest)  # noqa: S311  (spreads retries, keeps no secret)
 
 
-class _Retry(Exception):  # a message to the loop above
+class Retry(Exception):  # a message to the loop above
     """The same request may work a moment later."""
 
     def __init__(self, error: TransientError, wait_s: float = 0.0) -> None:
@@ -322,15 +322,15 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except NewConnectionError as error:
-        raise _Retry(SourceUnavailable("The server cannot be reached")) from error
+        raise Retry(SourceUnavailable("The server cannot be reached")) from error
     except ConnectTimeoutError as error:
-        raise _Retry(SourceTimeout("The server did not answer in time")) from error
+        raise Retry(SourceTimeout("The server did not answer in time")) from error
     except ReadTimeoutError as error:
         raise SourceTimeout("The server did not answer in time") from error
     except SSLError as error:
         raise SourceRefused("The server's certificate cannot be verified") from error
     except HTTPError as error:
-        raise _Retry(BadAnswer("The server broke the answer off")) from error
+        raise Retry(BadAnswer("The server broke the answer off")) from error
 
 
 def _check_status(answer: urllib3.BaseHTTPResponse, *, empty: bool) -> None:
@@ -341,16 +341,16 @@ def _check_status(answer: urllib3.BaseHTTPResponse, *, empty: bool) -> None:
         raise AccessRefused(f"The server answers {status}: our credentials are refused")
     if status in _NOT_SERVED:
         raise _NotServed(f"The server answers {status}: it does not do such requests")
-    if status >= 500 or status in _BUSY:
+    if status >= 500 or status in BUSY:
         error = SourceUnavailable(f"The server answers {status}")
-        raise _Retry(error, _retry_after_s(answer))
+        raise Retry(error, retry_after_s(answer))
     if status != 200 and not (status == 204 and empty):
         raise SourceRefused(f"The server answers {status}; expected 200")
     if answer.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise BadAnswer("The answer is compressed, which was not asked for; it is not inflated")
 
 
-def _retry_after_s(answer: urllib3.BaseHTTPResponse) -> float:
+def retry_after_s(answer: urllib3.BaseHTTPResponse) -> float:
     """Seconds the server asks for, within reason; dates are ignored."""
     value = answer.headers.get("Retry-After", "").strip()
     return min(float(value), _LONGEST_WAIT_S) if value.isdecimal() else 0.0
@@ -409,7 +409,7 @@ def _number(row: dict[str, Any], tag: str) -> int:
         return 0
 
 
-def _checked(url: str) -> str:
+def checked_address(url: str) -> str:
     """The address without its last slash. Raises `InvalidRequest`, without quoting it."""
     try:
         parts = urlsplit(url)
@@ -421,7 +421,7 @@ def _checked(url: str) -> str:
     return url if "{study}" in url else url.rstrip("/")
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+def origin_of(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 

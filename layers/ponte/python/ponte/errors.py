@@ -16,10 +16,13 @@
         - BadMember
         - AccessRefused
         - SourceRefused
+        - DestinationRefused
     - TransientError: a retry may help
         - SourceUnavailable
         - SourceTimeout
         - BadAnswer
+        - DestinationUnavailable
+        - DestinationTimeout
 
 Each error has a `code`, one of the closed list of reason codes, and a text that says attribute, value and
 expectation. No text holds a patient's data: it may go to a log, a job row or a callback.
@@ -122,13 +125,19 @@ class BadMember(PermanentError):
 
 
 class AccessRefused(PermanentError):
-    """The source refuses our credentials (HTTP 401 or 403)."""
+    """The source, or the destination, refuses our credentials (HTTP 401 or 403)."""
 
     default_code = "PACS_ERROR"
 
 
 class SourceRefused(PermanentError):
     """The source refuses the request itself, or sends us where we will not go."""
+
+    default_code = "PACS_ERROR"
+
+
+class DestinationRefused(PermanentError):
+    """The destination refuses the request itself, or sends us where we will not go."""
 
     default_code = "PACS_ERROR"
 
@@ -149,3 +158,15 @@ class BadAnswer(TransientError):
     """The answer is cut, or is not what was asked for: a truncated multipart, a login page."""
 
     default_code = "PACS_ERROR"
+
+
+class DestinationUnavailable(TransientError):
+    """The destination cannot be reached, breaks off, or answers with a server error."""
+
+    default_code = "PACS_ERROR"
+
+
+class DestinationTimeout(TransientError):
+    """The destination did not answer in time; what was sent may have been stored or not."""
+
+    default_code = "PACS_TIMEOUT"

@@ -37,6 +37,7 @@ from ponte.display import (
 from ponte.errors import InvalidAttribute, NotAnImage, PonteError
 from ponte.geometry import FrameGeometry, geometry_of
 from ponte.grayscale import Display
+from ponte.icc import profile_of
 from ponte.overlays import Overlay, draw, overlays_of
 from ponte.palette import Supplement, palette_of, supplement_of
 from ponte.pixels import PixelReader, Values, native_endian, to_rgb, unsigned
@@ -45,6 +46,7 @@ from ponte.quiet import BROKEN_INPUT, quiet
 _FROM_DATA = "window from the data"
 _DEGENERATE = "window of the image unusable"
 _CODE_STREAM = "colour space of the code stream used"
+_NO_PROFILE = "colour profile of the image unusable"
 _BYTE = 8
 _NO_PIXELS = np.empty((0, 0), np.uint8)
 _RAMP = np.arange(1 << _BYTE, dtype=np.uint8)
@@ -137,7 +139,8 @@ class Image:
             return None
         if self.samples > 1:
             contradicting = contradicts(self._reader.code_stream(frame_index), self.photometric)
-            return data, Picture(_NO_PIXELS, None, (_CODE_STREAM,) if contradicting else ())
+            notes = (_CODE_STREAM,) if contradicting else ()
+            return data, Picture(_NO_PIXELS, None, (*notes, *self._profile_notes))
         ramp = self._gray(_RAMP, frame_index, None)
         return (data, replace(ramp, pixels=_NO_PIXELS)) if np.array_equal(ramp.pixels, _RAMP) else None
 
@@ -147,7 +150,8 @@ class Image:
         if self._description.samples > 1:
             return self._colour(values, photometric, frame_index)
         if self.photometric == "PALETTE COLOR":
-            return Picture(np.take(self._palette, self._patterns(values), axis=0, mode="clip"), None, ())
+            pixels = np.take(self._palette, self._patterns(values), axis=0, mode="clip")
+            return Picture(pixels, None, self._profile_notes)
         return self._gray(values, frame_index, window)
 
     def slice_position_mm(self, frame_index: int) -> float | None:
@@ -159,6 +163,26 @@ class Image:
         """Which way the frame lies, and how large its pixels are."""
         with quiet():
             return geometry_of(self._dataset, frame_index)
+
+    @property
+    def icc_profile(self) -> bytes | None:
+        """What the colours of a colour picture mean; None where the image does not say, or not in order."""
+        return self._profile[0]
+
+    @property
+    def _profile_notes(self) -> tuple[str, ...]:
+        return self._profile[1]
+
+    @cached_property
+    def _profile(self) -> tuple[bytes | None, tuple[str, ...]]:
+        """The profile of the image, and what is to be said of it."""
+        if self.samples == 1 and self.photometric != "PALETTE COLOR":
+            return None, ()
+        try:
+            with quiet():
+                return profile_of(self._dataset, 3), ()
+        except InvalidAttribute:
+            return None, (_NO_PROFILE,)
 
     def _gray(self, values: Values, frame_index: int, window: Window | None) -> Picture:
         display = self._display(frame_index)
@@ -292,11 +316,11 @@ class Image:
         samples = samples.astype(np.uint8, copy=False)
         data = self._reader.code_stream(frame_index)
         if not data and self.photometric in PARTIAL:
-            return Picture(from_partial(samples), None, ())
+            return Picture(from_partial(samples), None, self._profile_notes)
         if photometric in TRANSFORMED or is_transformed(data):
             photometric = "RGB"
         notes = (_CODE_STREAM,) if contradicts(data, self.photometric) else ()
-        return Picture(to_rgb(samples, photometric), None, notes)
+        return Picture(to_rgb(samples, photometric), None, (*notes, *self._profile_notes))
 
 
 def _without_pixels(dataset: Dataset) -> NotAnImage:

@@ -81,6 +81,20 @@ def study_instance_uid(data: Bytes) -> str | None:
 
     Raises `NotDicom` as `open_instance` does, as far as it reads.
     """
+    data, start, encoding = dataset_start(data)
+    for element in walk(data, start, encoding):
+        if element.tag == _STUDY_INSTANCE_UID:
+            return _value(data, element)
+        if element.tag > _STUDY_INSTANCE_UID:
+            break
+    return None
+
+
+def dataset_start(data: Bytes) -> tuple[Bytes, int, Encoding]:
+    """The bytes to walk, where their dataset starts, and how it is written; a header at most is inflated.
+
+    Raises `NotDicom` as `open_instance` does, as far as it reads.
+    """
     if has_preamble(data):
         meta, start = meta_elements(data, _MAGIC)
         syntax = _transfer_syntax(data, meta)
@@ -88,12 +102,7 @@ def study_instance_uid(data: Bytes) -> str | None:
             data, start = _inflate(data[start:], _PEEK, whole=False), 0
     else:
         start, syntax = 0, _guess(data)
-    for element in walk(data, start, _encoding(data, start, syntax)):
-        if element.tag == _STUDY_INSTANCE_UID:
-            return _value(data, element)
-        if element.tag > _STUDY_INSTANCE_UID:
-            break
-    return None
+    return data, start, _encoding(data, start, syntax)
 
 
 def _open_part10(data: bytes, offset: int) -> Dataset:

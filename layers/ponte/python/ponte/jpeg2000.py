@@ -74,6 +74,25 @@ def is_cut(data: bytes) -> bool:
     return False
 
 
+def least_length(start: bytes) -> int:
+    """Bytes that a bare code stream must have by its first bytes: to the end of the tile-parts in them."""
+    if start[:4] != _START:
+        return 0
+    offset = len(_START) - 2
+    try:
+        while start[offset : offset + 2] != _END:
+            marker, length = struct.unpack_from(">HH", start, offset)
+            if marker == _SOT:
+                (length,) = struct.unpack_from(">L", start, offset + 6)
+                if length == 0:  # to the end, wherever that is
+                    break
+                length -= 2
+            offset += 2 + max(length, 2)
+    except struct.error:
+        pass
+    return offset
+
+
 def _main_header(data: bytes, start: int, *, unusual: bool) -> Codestream | None:
     (width, height, left, top, tile_width, tile_height, tile_left, tile_top, samples) = struct.unpack_from(
         ">8LH", data, start + 8

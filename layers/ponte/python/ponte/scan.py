@@ -131,8 +131,10 @@ class Scanner:
         try:
             step()
         except PonteError as error:
-            of_pixels = error.code.startswith(_OF_PIXELS)
-            self._failure = error if of_pixels or not self._bare or error.code == "EMPTY" else _no_dicom()
+            self._failure = error
+            if self._bare and not error.code.startswith(_OF_PIXELS):
+                self._failure = NotDicom("Neither a Part 10 header nor a dataset that parses as a whole")
+                self._has_dataset = False
 
     def _start(self, data: bytes) -> None:
         """Wait for what stands at the beginning: preamble and prefix, or no header at all."""
@@ -239,10 +241,6 @@ class Scanner:
 def _uid(value: bytes | None) -> str | None:
     text = text_of(value)
     return text if is_valid_uid(text) else None
-
-
-def _no_dicom() -> NotDicom:
-    return NotDicom("Neither a Part 10 header nor a dataset that parses as a whole")
 
 
 def _syntax_of(meta: MetaWalker) -> UID:

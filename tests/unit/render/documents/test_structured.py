@@ -182,6 +182,23 @@ def test_items_beyond_the_limit_are_counted(tmp_path: Path, monkeypatch: pytest.
     assert document.left_out in text_of(tmp_path / "report.pdf")
 
 
+def test_items_below_those_beyond_the_limit_are_counted_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "MOST_ITEMS", 2)
+    lines = [item("TEXT", f"Line {index}", TextValue="said") for index in range(6)]
+    section = item("CONTAINER", "Section", ContentSequence=lines)
+    document = put(tmp_path / "report.pdf", report(section, section))
+    assert document.left_out.endswith(": 12.")
+
+
+def test_a_text_beyond_the_limit_is_cut_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "MOST_LETTERS", 10)
+    document = put(tmp_path / "report.pdf", report(item("TEXT", "Finding", TextValue="0123456789abc")))
+    assert document.left_out.endswith(": 1.")
+    assert "0123456789…" in text_of(tmp_path / "report.pdf")
+
+
 def test_sheets_beyond_the_limit_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(structured, "MOST_SHEETS", 2)
     lines = [item("TEXT", f"Line {index}", TextValue="said") for index in range(500)]

@@ -20,11 +20,13 @@ from pydicom.uid import (
     AmbulatoryECGWaveformStorage,
     GeneralECGWaveformStorage,
     HemodynamicWaveformStorage,
+    RoutineScalpElectroencephalogramWaveformStorage,
 )
 
 from ponte.errors import CannotDecode, InvalidAttribute, MissingAttribute, PonteError
 from ponte.instance import open_instance
 from render.documents import drawer_of, tracing
+from render.documents import waveform as reading
 from render.documents.waveform import read_group
 from render.layout import free_area
 from render.pdf import PdfWriter
@@ -230,6 +232,29 @@ def test_leads_scale_filters_measures_and_statements_are_text(tmp_path: Path) ->
         assert expected in text
 
 
+def said(text: str) -> Dataset:
+    item = Dataset()
+    item.UnformattedTextValue = text
+    return item
+
+
+def test_statements_that_the_head_cannot_hold_have_sheets_of_their_own() -> None:
+    item = group(wave(), [channel("Lead I")])
+    few = waveform(item, WaveformAnnotationSequence=[said("Sinus rhythm")])
+    many = waveform(item, WaveformAnnotationSequence=[said(f"Statement {n} of many") for n in range(40)])
+    assert len(drawn(few).document.sheets) == 1
+    paper = drawn(many)
+    assert len(paper.document.sheets) == 2
+    assert b"(Statement 39 of many)" in paper.texts
+
+
+def test_annotations_beyond_their_sheets_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "MOST_ANNOTATION_SHEETS", 1)
+    many = [said(f"Statement {n} of many") for n in range(400)]
+    paper = drawn(waveform(group(wave(), [channel("Lead I")]), WaveformAnnotationSequence=many))
+    assert paper.document.left_out == "Not all annotations were within the limit of this document."
+
+
 @pytest.mark.pdftools
 def test_marks_in_time_are_listed_in_seconds(tmp_path: Path) -> None:
     mark = Dataset()
@@ -275,6 +300,25 @@ def test_other_units_have_a_scale_of_their_own() -> None:
     assert np.ptp(trace[:, 1]) == pytest.approx(span, abs=0.05)
 
 
+def test_channels_of_one_moment_stay_together_on_a_sheet() -> None:
+    """Three pressures for 30 s: two strips on the first sheet, the third on the next."""
+    pressures = [channel(name, "mm[Hg]", 0.1) for name in ("Aorta", "Atrium", "Ventricle")]
+    paper = drawn(waveform(group(wave(30, 3), pressures), uid=HemodynamicWaveformStorage))
+    assert [len(paper.traces(sheet)) for sheet in range(len(paper.strokes))] == [6, 3]
+
+
+def test_voltages_of_the_brain_have_one_scale_of_their_own() -> None:
+    values = wave(4, 2)
+    values[:, 1] //= 10
+    described = [channel("EEG Fp1", sensitivity=0.1), channel("EEG Fp2", sensitivity=0.1)]
+    paper = drawn(waveform(group(values, described), uid=RoutineScalpElectroencephalogramWaveformStorage))
+    assert paper.texts.count(b"10 mm = 0.05 mV") == 2
+    first, second = paper.traces()
+    span = np.ptp(values * 0.1 / 1000, axis=0) / 0.05 * 10 * MM
+    assert np.ptp(first[:, 1]) == pytest.approx(span[0], abs=0.05)
+    assert np.ptp(second[:, 1]) == pytest.approx(span[1], abs=0.05)
+
+
 def test_a_channel_without_sensitivity_is_called_not_calibrated() -> None:
     paper = drawn(waveform(group(wave(), [channel("Lead I", sensitivity=None)])))
     assert b"not calibrated" in paper.texts
@@ -293,6 +337,20 @@ def test_traces_stay_within_the_free_area_whatever_their_height() -> None:
             assert bottom - 1 <= y <= y + high <= bottom + height
     assert b"beyond the paper" in paper.texts
     assert b"centred on 50" in paper.texts
+
+
+def test_a_group_that_cannot_be_read_is_counted_beside_the_others() -> None:
+    good, bad = group(wave(), [channel("Lead I")]), group(wave(), [channel("Lead I")], SamplingFrequency=0)
+    document = drawn(waveform(bad, good)).document
+    assert len(document.sheets) == 1
+    assert document.left_out == "Groups of channels not shown: 1."
+
+
+def test_no_more_samples_are_converted_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_SAMPLES", 1_000)
+    paper = drawn(waveform(group(wave(8, 2), [channel("Lead I"), channel("Lead II")])))
+    assert [len(trace) for trace in paper.traces()] == [500, 500]
+    assert paper.document.left_out == "The first 2 s of 8 s are shown."
 
 
 def _broken(**attributes: Any) -> Dataset:

@@ -22,6 +22,7 @@ from pydicom.uid import (
 
 from ponte.codestream import Codestream, read_codestream, read_rle_offsets
 from ponte.errors import CannotDecode
+from ponte.jpeg2000 import least_length
 from ponte.limits import FrameShape, check_codestream, check_deflated, check_rle, short_frame
 from ponte.syntaxes import DEFLATED_FRAMES, ENCAPSULATED_UNCOMPRESSED
 
@@ -160,7 +161,7 @@ class CodestreamFrame(Frame):
                 f"Frame {self._index + 1} has no header that can be read", code="PIXEL_HEADER_MISMATCH"
             )
         check_codestream(self._header, self._shape, self._index)
-        if self._has_end is False:
+        if self._has_end is False or self._length < least_length(bytes(self._head)):
             raise short_frame(self._index)
 
 

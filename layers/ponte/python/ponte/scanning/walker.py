@@ -99,11 +99,10 @@ class _Counts:
 class _Level:
     """A dataset, a sequence, an item or a run of fragments that is not over yet.
 
-    `state` reads what comes next in it; it is a function and no method of the walker, because two that know
-    each other would outlive the scan. `end` is where it ends, None where a delimiter says so; `bound` is what
-    nothing in it may go beyond.
-    `guessed` marks a value that holds items by its looks alone, and all that is in it. `tags` are those so
-    far; `counts` are the same for all that is limited together.
+    `state` reads what comes next in it: a function, not a method of the walker, because two that know each
+    other outlive the scan. `end` is where it ends, None where a delimiter says so; `bound` is what nothing in
+    it may go beyond. `guessed` marks a value that holds items by its looks alone, and all that is in it.
+    `counts` are the same for all that is limited together; `tags` are those of the elements so far.
     """
 
     __slots__ = ("bound", "counts", "encoding", "end", "guessed", "state", "tag", "tags")
