@@ -150,7 +150,7 @@ def test_only_the_series_asked_for() -> None:
     answer, pdf = rendered(*items, options=options)
     assert (answer.shown, answer.left_out, answer.partial) == (2, 1, False)
     assert bookmarks_of(pdf)[1:] == ["Series 2 (CT)", "Series 3 (CT)"]
-    assert "Left out on request: 1 images or instances." in text_of(pdf.pages[0])
+    assert "Left out, on request or as earlier renderings: 1 images" in text_of(pdf.pages[0])
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_pages_beyond_the_limit_are_left_out_with_their_images() -> None:
     options = RenderOptions(language="en", lossless=True, max_pages=2)
     answer, pdf = rendered(*items, options=options)
     assert (answer.pages, answer.shown, answer.left_out) == (3, 2, 2)
-    assert "Left out on request: 2" in text_of(pdf.pages[0])
+    assert "earlier renderings: 2" in text_of(pdf.pages[0])
     images = [
         one for one in pdf.objects if isinstance(one, pikepdf.Stream) and one.get("/Subtype") == "/Image"
     ]
