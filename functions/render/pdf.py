@@ -6,7 +6,7 @@ them, so that memory grows by a few numbers a page and by nothing else. The outp
 no seek, no read, so a pipe will do.
 
 The structure is that of PDF/A-2b (ISO 19005-2), as far as our own tests can tell; the document says so of
-itself where all its fonts are embedded.
+itself where all its fonts are embedded and all its pages are ours.
 """
 
 from __future__ import annotations
@@ -336,8 +336,10 @@ class PdfWriter:
         """Write objects that refer to one another, and return their numbers.
 
         Each is a body in pieces, where a number stands for the object at that place in `objects`, and the
-        data of a stream; the body of a stream is what its dictionary has but for `/Length`.
+        data of a stream; the body of a stream is what its dictionary has but for `/Length`. They are those of
+        another document, whose fonts and colours nobody vouches for: this one no longer calls itself PDF/A.
         """
+        self._is_archival = False
         numbers = self._reserve_many(len(objects))
         for number, (pieces, data) in zip(numbers, objects, strict=True):
             body = b"".join(b"%d 0 R" % numbers[p] if isinstance(p, int) else p for p in pieces)

@@ -278,6 +278,15 @@ def test_without_fonts_the_document_claims_nothing(monkeypatch: pytest.MonkeyPat
         assert [str(font.Subtype) for font in fonts(opened)] == ["/Type1", "/Type1"]
 
 
+def test_with_pages_of_another_document_it_claims_nothing() -> None:
+    out = io.BytesIO()
+    writer = PdfWriter(out)
+    (form,) = writer.add_linked([([b"/Type /XObject /Subtype /Form /BBox [0 0 1 1]"], b"0 0 1 1 re f")])
+    writer.add_page(Canvas(), A4_PORTRAIT, [("I", form)])
+    writer.finish(INFO)
+    assert b"pdfaid" not in out.getvalue()
+
+
 @pytest.mark.pdftools
 def test_qpdf_has_nothing_to_remark(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "document.pdf"
