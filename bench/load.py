@@ -28,6 +28,7 @@ from infra.local.options import StackOptions
 from infra.local.stack import LocalStack
 
 REQUESTS = 200
+KILLS = 20
 KILL_EVERY_S = 2.0
 UNSEEN_S = 20
 LONGEST_S = 900.0
@@ -53,11 +54,11 @@ class Report:
 
 def run(_rounds: int, _shapes: Sequence[str]) -> dict[str, Any]:
     """One run, as a dictionary."""
-    return asdict(drive(REQUESTS))
+    return asdict(drive(REQUESTS, kills=KILLS))
 
 
-def drive(requests: int, *, kill_every_s: float = KILL_EVERY_S, seed: int = 1) -> Report:
-    """Send so many requests at once, kill meanwhile, and wait until every job is over."""
+def drive(requests: int, *, kills: int, seed: int = 1) -> Report:
+    """Send so many requests at once, kill so many functions meanwhile, and wait until every job is over."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="ponte-bench-") as work:
         study = Path(work, "study")
@@ -75,7 +76,7 @@ def drive(requests: int, *, kill_every_s: float = KILL_EVERY_S, seed: int = 1) -
                 "RETRY_SCHEDULE_SECONDS": ",".join(["0", *["1"] * 20]),
             },
         )
-        with LocalStack(options) as stack, _killing(stack, kill_every_s, chance) as kills:
+        with LocalStack(options) as stack, _killing(stack, kills, chance) as killed:
             _return_soon(stack)
             started = time.monotonic()
             with ThreadPoolExecutor(requests) as pool:
@@ -83,7 +84,7 @@ def drive(requests: int, *, kill_every_s: float = KILL_EVERY_S, seed: int = 1) -
             accept_s = time.monotonic() - started
             stack.receiver.fail_next(requests // 20)
             states = Counter(_wait(stack, job_id, started + LONGEST_S) for job_id in jobs)
-            return _report(stack, jobs, states, kills, accept_s, time.monotonic() - started)
+            return _report(stack, jobs, states, len(killed), accept_s, time.monotonic() - started)
 
 
 def _return_soon(stack: LocalStack) -> None:
@@ -123,12 +124,12 @@ def _wait(stack: LocalStack, job_id: str, deadline: float) -> str:
 
 
 @contextmanager
-def _killing(stack: LocalStack, every_s: float, chance: random.Random) -> Iterator[list[int]]:
-    """Kill a random worker or callback every so often, until the block ends; whom it killed."""
+def _killing(stack: LocalStack, most: int, chance: random.Random) -> Iterator[list[int]]:
+    """Kill a random worker or callback now and then, `most` of them, until the block ends; whom it killed."""
     ended, killed = threading.Event(), list[int]()
 
     def run() -> None:
-        while not ended.wait(every_s * chance.uniform(0.5, 1.5)):
+        while len(killed) < most and not ended.wait(KILL_EVERY_S * chance.uniform(0.5, 1.5)):
             names = [stack.outputs[name] for name in ("WorkerFunction", "CallbackFunction")]
             found = [process for name in names for process in processes_of(stack, name)]
             if found and kill(victim := chance.choice(found)):
@@ -147,7 +148,7 @@ def _report(
     stack: LocalStack,
     jobs: Sequence[str],
     states: Counter[str],
-    kills: Sequence[int],
+    kills: int,
     accept_s: float,
     total_s: float,
 ) -> Report:
@@ -159,7 +160,7 @@ def _report(
         lost=len(set(jobs) - came.keys()),
         repeats=sum(came.values()) - len(came),
         other_states={state: count for state, count in states.items() if state != "delivered"},
-        kills=len(kills),
+        kills=kills,
         refused_by_receiver=refused,
         accept_s=round(accept_s, 1),
         total_s=round(total_s, 1),

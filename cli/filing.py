@@ -80,11 +80,17 @@ class Filing:
         """The same source; what its instances say of patient and study is kept on the way."""
         return _Watched(source, self)
 
-    def see(self, data: bytes) -> None:
-        """Keep what the PDF is filed under; what cannot be read has its own word in the report."""
+    def see(self, fetched: Fetched, study_instance_uid: str) -> None:
+        """Keep what the PDF is filed under, if this is of the study asked for.
+
+        What cannot be read has its own word in the report.
+        """
         try:
-            self._header = self._header or StudyHeader.read(data)
+            data = fetched.read()
             self._patients.add(patient_id(data))
+            if self._header is None:
+                header = StudyHeader.read(data)
+                self._header = header if header.study_instance_uid == study_instance_uid else None
         except PonteError:
             return
 
@@ -122,6 +128,6 @@ class _Watched:
 
     def instances(self, study_instance_uid: str) -> Iterator[Fetched]:
         for fetched in self._source.instances(study_instance_uid):
-            self._filing.see(fetched.data)
+            self._filing.see(fetched, study_instance_uid)
             yield fetched
             del fetched

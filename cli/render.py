@@ -42,6 +42,12 @@ def render(
     ] = 0,
     every: Annotated[int, typer.Option(min=1, help="Only one instance of so many.")] = 1,
     max_pages: Annotated[int, typer.Option(min=0, help="End after so many pages of images; 0: none.")] = 0,
+    key_images: Annotated[
+        bool, typer.Option("--key-images", help="Only what the study's key objects refer to.")
+    ] = False,
+    presentation: Annotated[
+        bool, typer.Option("--presentation", help="Show images as the study's presentation states say.")
+    ] = False,
     max_bytes: Annotated[
         int, typer.Option(min=0, help="Make images smaller until the PDF keeps within this; 0: no limit.")
     ] = 0,
@@ -84,6 +90,8 @@ def render(
         every=every,
         max_pages=max_pages,
         max_bytes=max_bytes,
+        key_images=key_images,
+        presentation=presentation,
     )
     filing = open_filing(store, source, auth_file, store_auth_file, options)
     watched = filing.watch(opened) if filing else opened
@@ -121,7 +129,7 @@ def _print_summary(output: Path, report: RenderReport) -> None:
     size = f"{report.bytes / 1e6:.1f} MB in {report.seconds.total:.1f} s"
     print_line(f"{output}: {report.pages} pages, {report.shown} of {report.frames} images, {size}")
     if report.left_out:
-        print_line(f"  left out on request: {report.left_out} images or instances")
+        print_line(f"  left out on request, or as earlier renderings: {report.left_out} images or instances")
     for entry in report.not_shown[:_LISTED]:
         frame = f" frame {entry.frame_number}" if entry.frame_number else ""
         print_line(

@@ -28,12 +28,14 @@ from typing import Final, Literal, get_args
 from infra import elf, pruning
 
 Architecture = Literal["arm64", "x86_64"]
-Name = Literal["imaging", "runtime"]
+Name = Literal["imaging", "runtime", "fonts"]
 
 ARCHITECTURES: Final[tuple[Architecture, ...]] = get_args(Architecture)
 NAMES: Final[tuple[Name, ...]] = get_args(Name)
 ROOT: Final = Path(__file__).resolve().parent.parent
 BUILD: Final = ROOT / "build" / "layers"
+FONTS: Final = Path("share", "ponte", "fonts")
+"""Where `make setup` puts the fonts in the environment, and where they are in their layer."""
 
 LAMBDA_PYTHON: Final = (3, 13)
 UNZIPPED_LIMIT: Final = 250 * 1024 * 1024  # layers and function together
@@ -112,19 +114,27 @@ def build(architecture: Architecture, name: Name) -> Manifest:
 
 
 def _build(architecture: Architecture, name: Name, folder: Path) -> Manifest:
+    inputs = inputs_digest(architecture, name)
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as scratch:
-        packages = Path(scratch) / "layer" / "python"
-        _install(architecture, name, packages)
-        pruning.prune(packages)
-        _compile(packages)
-        check(packages, architecture)
-        _fix_times(packages.parent)
+        layer = Path(scratch) / "layer"
+        if name == "fonts":
+            shutil.copytree(Path(sys.prefix) / FONTS, layer / FONTS)
+        else:
+            _put_packages(architecture, name, layer / "python")
+        _fix_times(layer)
         _manifest_path(architecture, name).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
-        packages.parent.rename(folder)
-    manifest = manifest_of(folder, inputs_digest(architecture, name))
+        layer.rename(folder)
+    manifest = manifest_of(folder, inputs)
     _manifest_path(architecture, name).write_text(json.dumps(asdict(manifest), indent=1) + "\n")
     return manifest
+
+
+def _put_packages(architecture: Architecture, name: Name, packages: Path) -> None:
+    _install(architecture, name, packages)
+    pruning.prune(packages)
+    _compile(packages)
+    check(packages, architecture)
 
 
 def check(packages: Path, architecture: Architecture) -> None:
@@ -169,7 +179,13 @@ def _manifest_path(architecture: Architecture, name: Name) -> Path:
 
 
 def _lock(name: Name) -> Path:
-    return ROOT / "layers" / name / "requirements.txt"
+    """What says which version of everything is in a layer. Raises `MissingLayersError`."""
+    if name != "fonts":
+        return ROOT / "layers" / name / "requirements.txt"
+    manifest = Path(sys.prefix) / FONTS / "manifest.json"
+    if not manifest.exists():
+        raise MissingLayersError("the fonts are not made: run `make setup`")
+    return manifest
 
 
 def inputs_digest(architecture: Architecture, name: Name) -> str:

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ponte.errors import TransientError
 from ponte_aws.jobs import Job, Pdf
+from ponte_aws.links import Link
 
 CHUNK_BYTES = 3 * 256 * 1024  # a multiple of 3: each chunk's base64 ends without padding
 
@@ -59,10 +60,14 @@ class DocumentUnusable(TransientError):
     """The stored PDF cannot be read, or is not the one that its job describes. No receiver's fault."""
 
 
-def link_fields(job: Job, pdf: Pdf, url: str, expires_at: str) -> dict[str, Any]:
+def link_fields(job: Job, pdf: Pdf, link: Link) -> dict[str, Any]:
     """What stands in place of the PDF where the caller asked for a link (`"delivery": "link"`)."""
-    link = {"pdf_url": url, "pdf_sha256": pdf.sha256, "pdf_bytes": pdf.size_bytes, "expires_at": expires_at}
-    return callback_fields(job) | link
+    return callback_fields(job) | {
+        "pdf_url": link.url,
+        "pdf_sha256": pdf.sha256,
+        "pdf_bytes": pdf.size_bytes,
+        "expires_at": link.expires_at,
+    }
 
 
 @dataclass(frozen=True, slots=True)

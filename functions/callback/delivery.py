@@ -254,7 +254,6 @@ def retry_after_s(value: str) -> float | None:
     if value.isascii() and value.isdigit() and len(value) < 10:
         return float(value)
     try:
-        at = parsedate_to_datetime(value)
-    except ValueError:
+        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
         return None
-    return max(at.timestamp() - time.time(), 0.0)

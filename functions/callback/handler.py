@@ -19,8 +19,9 @@ from ponte_aws import clients
 from ponte_aws.announce import announcer, count_metric
 from ponte_aws.callback_url import CallbackRefused, Policy
 from ponte_aws.deliveries import Deliveries
-from ponte_aws.jobs import Failure, Job, JobBusy, JobMoved, Jobs, Pdf, State, now
+from ponte_aws.jobs import Failure, Job, JobBusy, JobMoved, Jobs, State, now
 from ponte_aws.later import Later
+from ponte_aws.links import link_to
 from ponte_aws.log import make_logger
 from ponte_aws.queues import Message, RetryLater, handle_batch, hide
 from ponte_aws.rotating import read_secrets
@@ -170,19 +171,9 @@ def _body(job: Job, settings: CallbackSettings) -> Body:
     if job.pdf is None or (job.state is State.FAILED):
         return JsonBody.of(callback_fields(job))
     if job.request.delivery == "link":
-        return JsonBody.of(link_fields(job, job.pdf, *_link(job.pdf, settings)))
+        link = link_to(clients.s3(), settings.pdf_bucket, job.pdf.key, seconds=settings.link_seconds)
+        return JsonBody.of(link_fields(job, job.pdf, link))
     return PdfBody(callback_fields(job), job.pdf, _StoredPdf(job.pdf.key, settings.pdf_bucket).open)
-
-
-def _link(pdf: Pdf, settings: CallbackSettings) -> tuple[str, str]:
-    """A link to the PDF that lives for a short time, and when that is over."""
-    ends = datetime.now(UTC) + timedelta(seconds=settings.link_seconds)
-    url = clients.s3().generate_presigned_url(
-        "get_object",
-        Params={"Bucket": settings.pdf_bucket, "Key": pdf.key},
-        ExpiresIn=settings.link_seconds,
-    )
-    return url, ends.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 class _StoredPdf:

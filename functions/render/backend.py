@@ -1,22 +1,12 @@
-"""What the routes of the API work with: rows, messages, links."""
+"""What the routes of the API work with: rows and links."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-
-from ponte_aws import clients
+from ponte_aws import clients, links
 from ponte_aws.announce import announcer
 from ponte_aws.jobs import Jobs, Pdf
+from ponte_aws.links import Link
 from render.settings import ApiSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A link to a PDF that lives until `expires_at`."""
-
-    url: str
-    expires_at: str
 
 
 def jobs_of(settings: ApiSettings) -> Jobs:
@@ -26,10 +16,4 @@ def jobs_of(settings: ApiSettings) -> Jobs:
 
 def link_to(pdf: Pdf, settings: ApiSettings) -> Link:
     """A link to the PDF that lives for a short time."""
-    ends = datetime.now(UTC) + timedelta(seconds=settings.link_seconds)
-    url = clients.s3().generate_presigned_url(
-        "get_object",
-        Params={"Bucket": settings.pdf_bucket, "Key": pdf.key},
-        ExpiresIn=settings.link_seconds,
-    )
-    return Link(url, ends.isoformat(timespec="seconds").replace("+00:00", "Z"))
+    return links.link_to(clients.s3(), settings.pdf_bucket, pdf.key, seconds=settings.link_seconds)

@@ -19,6 +19,7 @@ from ponte.encapsulated import is_own_document
 from ponte.errors import BadAnswer, CannotDecode, LimitExceeded, NotAnImage, PonteError
 from ponte.image import Image, Picture
 from ponte.instance import open_instance
+from ponte.presented import PresentedImage
 from ponte.quiet import quiet
 from ponte.source import Fetched, Source
 from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
@@ -30,6 +31,7 @@ from render.page_image import color_space, encode_page_image
 from render.pdf import PageImage
 from render.record import NO_SERIES, Record, SeriesTally
 from render.report import NotShown, Progress
+from render.selection import Selection
 from render.sheet import Document
 
 _LOGGER = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ _IN_FLIGHT_BEYOND_WORKERS = 2
 _NO_INSTANCE = InstanceAttributes()
 
 Regions = tuple[Region, ...] | None
+Pictured = Image | Video | PresentedImage
 DrawDocument = Callable[[Dataset], Document | None]
 
 
@@ -105,12 +108,19 @@ def _pass_on(image: Image, frame_index: int) -> _Outcome | None:
     if jpeg is None:
         return None
     data, picture = jpeg
-    passed = PageImage(image.columns, image.rows, color_space(image.samples), "DCTDecode", data)
+    passed = PageImage(
+        image.columns,
+        image.rows,
+        color_space(image.samples),
+        "DCTDecode",
+        data,
+        icc_profile=image.icc_profile if image.samples > 1 else None,
+    )
     return _Encoded(passed, picture, perf_counter() - began, 0.0)
 
 
 def _encode_frame(
-    image: Image | Video, frame_index: int, layout: Layout | None, regions: Regions = None
+    image: Pictured, frame_index: int, layout: Layout | None, regions: Regions = None
 ) -> _Outcome:
     """Decode, display and compress one frame, without loss where there is no `layout` to fit it to.
 
@@ -118,12 +128,18 @@ def _encode_frame(
     """
     began = perf_counter()
     try:
-        halvings = _halvings(image, frame_index, layout) if layout and regions is None else 0
-        picture = image.picture(frame_index, halvings=halvings)
+        halvings = 0
+        if isinstance(image, Image):
+            halvings = _halvings(image, frame_index, layout) if layout and regions is None else 0
+            picture = image.picture(frame_index, halvings=halvings)
+        else:
+            picture = image.picture(frame_index)
         if regions is not None:
             picture = replace(picture, pixels=masked(picture.pixels, regions))
         decoded = perf_counter()
         page_image = encode_page_image(picture, lossless=layout is None)
+        if isinstance(image, Image) and picture.pixels.ndim > 2:
+            page_image = replace(page_image, icc_profile=image.icc_profile)
     except Exception as error:  # noqa: BLE001  (likewise)
         return _as_ponte_error(error)
     # The pixels are no longer needed: only the window and the notes go on.
@@ -132,10 +148,8 @@ def _encode_frame(
     return _Encoded(page_image, bare, decoded - began, perf_counter() - decoded)
 
 
-def _halvings(image: Image | Video, frame_index: int, layout: Layout) -> int:
+def _halvings(image: Image, frame_index: int, layout: Layout) -> int:
     """How often the frame's resolution is halved in decoding: it still has all that the page can show."""
-    if isinstance(image, Video):
-        return 0
     useful = layout.useful_halvings(image.columns, image.rows * image.geometry(frame_index).pixel_aspect)
     return min(useful, image.most_halvings(frame_index)) if useful else 0
 
@@ -186,6 +200,7 @@ class Collector:
         images: ImageStore,
         study_instance_uid: str,
         options: RenderOptions,
+        selection: Selection,
         draw_document: DrawDocument,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
@@ -193,6 +208,7 @@ class Collector:
         self._layout = None if options.lossless else Layout(options.grid, options.paper)
         self._study_instance_uid = study_instance_uid
         self._options = options
+        self._selection = selection
         self._draw_document = draw_document
         self._on_progress = on_progress
         # Decoding and compressing keep a processor busy: more threads than processors only hinder one another
@@ -292,6 +308,8 @@ class Collector:
 
     def _is_wanted(self, series: SeriesAttributes, instance: InstanceAttributes) -> bool:
         """By the series that the caller named, and one instance of so many by its number, else by arrival."""
+        if self._selection.keys is not None and instance.sop_instance_uid not in self._selection.keys:
+            return False
         names = self._options.series
         if names and not {str(series.series_number), series.series_instance_uid} & set(names):
             return False
@@ -317,9 +335,14 @@ class Collector:
         if isinstance(image, Video):
             chosen: Sequence[int] = [image.poster_index]
         else:
-            chosen = _evenly(image.frame_count, self._options.frames)
+            wanted = self._selection.frames(instance.sop_instance_uid, range(image.frame_count))
+            chosen = [wanted[number] for number in _evenly(len(wanted), self._options.frames)]
             self._leave_out(series, image.frame_count - len(chosen))
+        presented = None
+        if isinstance(image, Image) and regions is None:
+            presented = self._selection.presented(image, instance.sop_instance_uid)
         for frame_index in chosen:
+            shown = presented if presented is not None and presented.covers(frame_index) else image
             while len(self._pending) >= self._workers + _IN_FLIGHT_BEYOND_WORKERS:
                 self._finish_oldest()
             record = Record(
@@ -328,15 +351,15 @@ class Collector:
                 frame_index + 1,
                 image.frame_count,
                 slice_position_mm=_position(image, instance, frame_index),
-                geometry=image.geometry(frame_index),
-                columns=image.columns,
-                rows=image.rows,
+                geometry=shown.geometry(frame_index),
+                columns=shown.columns,
+                rows=shown.rows,
                 video=video,
             )
-            self._pending.append((record, self._begin(image, frame_index, regions, executor)))
+            self._pending.append((record, self._begin(shown, frame_index, regions, executor)))
 
     def _begin(
-        self, image: Image | Video, frame_index: int, regions: Regions, executor: ThreadPoolExecutor
+        self, image: Pictured, frame_index: int, regions: Regions, executor: ThreadPoolExecutor
     ) -> Future[_Outcome] | _Outcome:
         """What is passed on as it is takes no worker: that would cost more than the frame."""
         passed = None

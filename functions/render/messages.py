@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, RootModel, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    WithJsonSchema,
+    model_validator,
+)
 
+from ponte.errors import InvalidRequest
 from ponte.uid import MAX_LENGTH, is_valid_uid
 from ponte_aws.jobs import Job, RenderRequest, State
 from ponte_aws.secrets import MAX_SECRET_BYTES
+from render.options import Grid
 
 MAX_CODE_LENGTH = 256
+MAX_PDF_BYTES = 1 << 40
 
 
 def _uid(value: str) -> str:
@@ -42,6 +54,17 @@ def _no_bool(value: Any) -> Any:
     return value
 
 
+def _layout(value: str | None) -> str | None:
+    """A grid that the renderer takes; the same one always in the same spelling."""
+    if value is None:
+        return None
+    try:
+        grid = Grid.parse(value)
+    except InvalidRequest as error:
+        raise ValueError(error.detail) from None
+    return f"{grid.rows}x{grid.columns}"
+
+
 Uid = Annotated[str, AfterValidator(_uid), WithJsonSchema(_UID_SCHEMA)]
 Code = Annotated[str, Field(max_length=MAX_CODE_LENGTH)] | int | None
 HeaderValue = Annotated[str | None, AfterValidator(_header_value)]
@@ -49,9 +72,41 @@ ExamId = Annotated[
     int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_no_bool), WithJsonSchema(_EXAM_ID_SCHEMA)
 ]
 Workers = Annotated[int, BeforeValidator(_no_bool)] | None
+Layout = Annotated[
+    str | None,
+    AfterValidator(_layout),
+    Field(description="Images on a page, rows x columns", examples=["2x3"]),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": "^[1-6]x[1-6]$"}, {"type": "null"}]}),
+]
+MaxBytes = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_PDF_BYTES), BeforeValidator(_no_bool)] | None,
+    Field(description="Most bytes of the PDF: images get fewer pixels first, lower quality second"),
+]
+SeriesNames = Annotated[
+    Annotated[list[Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)] | int], Field(max_length=1000)]
+    | None,
+    Field(description="Only these series, by Series Number or Series Instance UID"),
+]
 
 
-class SyncRequest(BaseModel):
+class PageFields(BaseModel):
+    """How the pages are to be; every field may be absent or null."""
+
+    layout: Layout = None
+    lang: Literal["pt-BR", "en"] | None = None
+    lossless: bool | None = None
+    max_bytes: MaxBytes = None
+    series: SeriesNames = None
+    key_images: bool | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.lossless and self.max_bytes:
+            raise ValueError("lossless and max_bytes exclude each other")
+        return self
+
+
+class SyncRequest(PageFields):
     """Body of `POST /render/sync`. Unknown fields are ignored."""
 
     model_config = ConfigDict(
@@ -69,7 +124,7 @@ class SyncRequest(BaseModel):
     max_workers: Workers = None
 
 
-class AsyncRequest(BaseModel):
+class AsyncRequest(PageFields):
     """Body of `POST /render`. Unknown fields are ignored."""
 
     model_config = ConfigDict(
@@ -372,4 +427,10 @@ def to_request(body: AsyncRequest | SyncRequest, *, default_workers: int, max_wo
         cod_faturamento=body.CodFaturamento if isinstance(body, AsyncRequest) else None,
         cod_procedimento=body.CodProcedimento if isinstance(body, AsyncRequest) else None,
         delivery=(body.delivery or "inline") if isinstance(body, AsyncRequest) else "inline",
+        layout=body.layout or "",
+        lang=body.lang or "",
+        lossless=bool(body.lossless),
+        max_bytes=body.max_bytes or 0,
+        series=tuple(str(name) for name in body.series or ()),
+        key_images=bool(body.key_images),
     )

@@ -28,6 +28,7 @@ from render.pages import PageFrame
 from render.pdf import DocumentInfo, PdfWriter
 from render.record import NO_SERIES, Record, SeriesTally, series_title
 from render.report import NotShown, Progress, RenderReport, Seconds
+from render.selection import select
 from render.sheet import Document, Sheet
 from render.texts import TEXTS, Texts
 from render.version import PRODUCT
@@ -60,10 +61,11 @@ def render_study(
     """
     began = perf_counter()
     keep_freed_memory()
+    selection = select(source, study_instance_uid, options)
     writer = PdfWriter(out)
     with _store(writer, options) as images:
         draw = _document_drawer(writer, options)
-        collected = Collector(images, study_instance_uid, options, draw, on_progress).run(source)
+        collected = Collector(images, study_instance_uid, options, selection, draw, on_progress).run(source)
         _require_something(collected)
         writing = perf_counter()
         _write_document(writer, images, collected, options)

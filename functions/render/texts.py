@@ -206,6 +206,8 @@ _PORTUGUESE = Texts(
         "colour space of the code stream used": "espaço de cor do fluxo codificado",
         "colour profile of the image unusable": "perfil de cor da imagem inutilizável",
         "poster frame of a video": "quadro de capa de um vídeo",
+        "presentation state applied": "estado de apresentação aplicado",
+        "its annotations are not drawn": "anotações não desenhadas",
         **{f"resolution 1/{1 << times}": f"resolução 1/{1 << times}" for times in range(1, 9)},
     },
 )

@@ -10,6 +10,7 @@ size, from code 32 to 255; the installed face was drawn to the same widths but f
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -22,6 +23,7 @@ SUBSTITUTE = "\u00a4"
 
 ELLIPSIS = "\u2026"
 _FIRST_CODE = 32
+_LONGEST = 2000  # characters of a text that are looked at for one line, which holds a few hundred
 _ENCODING = "cp1252"  # WinAnsiEncoding, PDF 32000-1, annex D.2
 
 # fmt: off
@@ -81,7 +83,7 @@ def _shaped(text: str, fonts: tuple[FontFile, ...]) -> Line:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Typeface:
-    """One face. `resource` is its name in the content streams, `widths` those of WinAnsi from code 32 on.
+    """One face. `resource` is its name in the content streams, `widths` those of WinAnsi by code.
 
     With `latin`, that file is embedded; without, `base_font` is one that every reader has. `fonts` are those
     of all other scripts, and `light` those of them that have not this face's weight.
@@ -106,22 +108,26 @@ class Typeface:
         """How far `text` reaches, in points, set at `size` points."""
         codes, widths = _plain(text), self.widths
         if codes is not None:
-            return sum([widths[code - _FIRST_CODE] for code in codes]) * size / 1000
+            return sum([widths[code] for code in codes]) * size / 1000
         return sum(self._advance(piece) for piece in self.line(text).pieces) * size / 1000
 
     def _advance(self, piece: Piece) -> int:
         if piece.font is not None:
             return piece.advance
-        return sum(self.widths[code - _FIRST_CODE] for code in piece.codes)
+        return sum(self.widths[code] for code in piece.codes)
 
     def missing(self, text: str) -> frozenset[str]:
         """The characters of `text` that are drawn as the substitute."""
-        return frozenset() if _plain(text) is not None else self.line(text).missing
+        if _plain(text) is not None:
+            return frozenset()
+        beyond = [c for c in sorted(set(text[_LONGEST:])) if _plain(c) is None]
+        return self.line(text[:_LONGEST]).missing.union(*(self.line(c).missing for c in beyond))
 
     def clip(self, text: str, size: float, room: float) -> str:
         """`text`, or as much of its beginning as fits into `room` points with an ellipsis after it."""
-        if self.width(text, size) <= room:
+        if len(text) <= _LONGEST and self.width(text, size) <= room:
             return text
+        text = text[:_LONGEST]
         low, high = 0, len(text)
         while low < high:
             middle = (low + high + 1) // 2
@@ -133,7 +139,8 @@ class Typeface:
 
     def wrap(self, text: str, size: float, room: float, max_lines: int) -> list[str]:
         """`text` in at most `max_lines` lines of `room` points; the last is clipped where more is left."""
-        words, lines = text.split(), list[str]()
+        cut = ELLIPSIS if len(text) > _LONGEST * max_lines else ""
+        words, lines = (text[: _LONGEST * max_lines] + cut).split(), list[str]()
         while words and len(lines) < max_lines - 1:
             count = self._words_that_fit(words, size, room)
             if count == 0:
@@ -158,10 +165,7 @@ class Typeface:
 
     def _characters_that_fit(self, word: str, size: float, room: float) -> int:
         """How many characters of a word longer than a line make one; at least one."""
-        count = 1
-        while count < len(word) and self.width(word[: count + 1], size) <= room:
-            count += 1
-        return count
+        return max(1, bisect_right(range(1, len(word) + 1), room, key=lambda n: self.width(word[:n], size)))
 
     def objects(self, writer: ObjectWriter) -> int:
         """Write the objects of this face and return the number of its font dictionary."""
@@ -184,7 +188,7 @@ def embedded(resource: str, style: Style, library: Library) -> Typeface:
     """The faces of `library`, which documents embed."""
     latin, fonts = library.latin(style), library.files(style)
     light = tuple(font for font in fonts if style == "bold" and not library.is_bold(font))
-    return Typeface(resource, latin.descriptor.name, latin.widths, latin, fonts, light)
+    return Typeface(resource, latin.descriptor.name, _by_code(latin.widths), latin, fonts, light)
 
 
 def _face(resource: str, style: Style) -> Typeface:
@@ -193,7 +197,12 @@ def _face(resource: str, style: Style) -> Typeface:
 
 
 def _widths(table: str) -> tuple[int, ...]:
-    return tuple(map(int, table.split()))
+    return _by_code(tuple(map(int, table.split())))
+
+
+def _by_code(widths: tuple[int, ...]) -> tuple[int, ...]:
+    """Widths of codes 32 to 255 as those of all."""
+    return (0,) * _FIRST_CODE + widths
 
 
 REGULAR = _face("F1", "regular")

@@ -19,9 +19,11 @@ from ponte_aws.jobs import NOT_SHOWN_KEPT, WORKING, Failure, Job, JobBusy, JobMo
 from ponte_aws.log import make_logger
 from ponte_aws.queues import Message, RetryLater, handle_batch, hide, send
 from render.heartbeat import beating
+from render.options import Grid
 from render.place import open_source
 from render.settings import WorkerSettings, worker_settings
 from render.study import Progress, RenderOptions, RenderReport, RequestCodes, render_study
+from render.texts import Language
 
 logger = make_logger("worker")
 HIDDEN_BEYOND_LEASE_S = 10  # a message comes again when the lease of a killed worker is over, not before
@@ -106,7 +108,12 @@ def _render(jobs: Jobs, job: Job, run: str, settings: WorkerSettings) -> Job:
     options = RenderOptions(
         anonymize=request.anonymize,
         cover_page=request.cover_page,
-        language=settings.pdf_language,
+        language=cast("Language", request.lang or settings.pdf_language),
+        grid=Grid.parse(request.layout or "1x1"),
+        lossless=request.lossless,
+        max_bytes=request.max_bytes,
+        series=request.series,
+        key_images=request.key_images,
         max_workers=min(request.max_workers, settings.max_allowed_workers),
         codes=RequestCodes(
             exam_id=str(request.exam_id),

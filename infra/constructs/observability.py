@@ -24,6 +24,7 @@ STATES: Final = (
     "delivered",
     "failed",
     "expired",
+    "cancelled",
 )
 STATE_METRIC: Final = "JobState"
 DURATION_METRIC: Final = "JobDurationSeconds"

@@ -201,7 +201,9 @@ class RenderStack(Stack):
         ephemeral_storage_mb: int = 512,
         network: Network | None = None,
     ) -> PythonFunction:
-        layers = [self._layers.ponte, self._layers.runtime, *([self._layers.imaging] if imaging else [])]
+        layers = [self._layers.ponte, self._layers.runtime]
+        if imaging:
+            layers += [self._layers.imaging, self._layers.fonts]
         return PythonFunction(
             self,
             construct_id,

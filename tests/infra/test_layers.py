@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from infra import elf, layers
+from render.fonts import library
 from tests.infra.conftest import build_or_skip
 from tests.infra.test_pruning import shared_object
 
@@ -52,6 +54,21 @@ def test_building_twice_gives_equal_bytes_and_the_second_time_nothing_is_done(
     monkeypatch.setattr(layers, "_install", install_nothing)
     monkeypatch.setattr(layers, "BUILD", build / "elsewhere")
     assert layers.build("arm64", "runtime") == first
+
+
+def test_the_layer_of_fonts_has_them_where_documents_look(build: Path) -> None:
+    layers.build("arm64", "fonts")
+    folder = layers.path_of("arm64", "fonts")
+    assert Path("/opt") / layers.FONTS == library.PLACES[0]
+    made = library.Library(folder / layers.FONTS)
+    assert made.latin("regular").path.exists()
+    assert len(list((folder / layers.FONTS).glob("LICENSE-*"))) == len(made.sources)
+
+
+def test_fonts_that_were_not_made_are_a_missing_layer(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(build))
+    with pytest.raises(layers.MissingLayersError, match="make setup"):
+        layers.build("arm64", "fonts")
 
 
 def test_nothing_is_left_of_a_build_that_failed(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -354,7 +354,7 @@ def test_the_api_carries_no_imaging(full: Template) -> None:
 
     assert modules("Api") == modules("Callback") == modules("Report")
     assert "imaging" not in modules("Api")
-    assert modules("Worker") == modules("Api") | {"imaging"}
+    assert modules("Worker") == modules("Api") | {"imaging", "fonts"}
     assert {"ponte", "ponte_aws", "runtime"} <= modules("Api")
 
 

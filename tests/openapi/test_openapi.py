@@ -16,6 +16,7 @@ from callback.body import callback_fields, link_fields
 from ponte_aws import clients
 from ponte_aws.deliveries import Deliveries
 from ponte_aws.jobs import Failure, Pdf, RenderRequest, State, new_job_id
+from ponte_aws.links import Link
 from render.messages import CallbackBody
 from tests.corpus import ROOT
 from tests.openapi.served import served
@@ -110,7 +111,11 @@ def test_the_callback_that_is_described_is_the_one_that_is_sent(aws: Aws, kind: 
     if kind == "failed":
         aws.jobs.finish("x", State.FAILED, error=Failure("PACS_ERROR", "down"))
     job, pdf = aws.jobs.get("x"), Pdf("pdf/x.pdf", 6, "00", 3)
-    sent = link_fields(job, pdf, "https://s3.example/", "later") if kind == "link" else callback_fields(job)
+    sent = (
+        link_fields(job, pdf, Link("https://s3.example/", "later"))
+        if kind == "link"
+        else callback_fields(job)
+    )
     CallbackBody.model_validate(sent)
     assert list(sent)[:6] == list(described["properties"])[:6] == described["required"]
 

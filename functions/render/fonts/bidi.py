@@ -14,6 +14,7 @@ _IGNORED = frozenset(["LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "P
 _NEUTRAL = frozenset(["B", "S", "WS", "ON"]) | _IGNORED
 _NUMBERS = frozenset(["EN", "AN"])
 _BRACKETS = dict(zip("([{（［｛「『【〈《", ")]}）］｝」』】〉》", strict=True))
+_DEEPEST = 63  # BD16: as many brackets may be open
 
 
 def levels(text: str) -> list[int]:
@@ -108,7 +109,7 @@ def _resolve_brackets(text: str, classes: list[str], side: str) -> None:
         if side in within:
             classes[opening] = classes[closing] = side
         elif within:
-            before = (_direction(kind) for kind in reversed(classes[:opening]))
+            before = (_direction(classes[index]) for index in range(opening - 1, -1, -1))
             classes[opening] = classes[closing] = next((d for d in before if d in ("L", "R")), side)
 
 
@@ -119,6 +120,8 @@ def _pairs(text: str, classes: list[str]) -> list[tuple[int, int]]:
         if classes[index] != "ON":
             continue
         if character in _BRACKETS:
+            if len(waiting) == _DEEPEST:
+                break
             waiting.append((_BRACKETS[character], index))
         elif any(expected == character for expected, _ in waiting):
             while waiting[-1][0] != character:

@@ -13,8 +13,9 @@ from typing import Final
 from render.fonts.bidi import visual_runs
 from render.fonts.library import FontFile
 
-_NON_JOINER: Final = "\u200c"
-_JOINERS: Final = frozenset((_NON_JOINER, "\u200d", "\u034f"))
+_SELECTORS: Final = (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+_STEERING: Final = frozenset("\u200c\u200d\u034f").union(map(chr, _SELECTORS))
+"""Not drawn: they choose how the characters beside them are."""
 _MARKS: Final = frozenset(("Mn", "Me", "Mc"))
 _WINANSI: Final = "cp1252"
 _LAM_ALEF: Final = {
@@ -95,7 +96,7 @@ def _clusters(text: str, fonts: Sequence[FontFile], *, right_to_left: bool) -> l
     clusters, start = list[_Chosen](), 0
     while start < len(text):
         end = start + 1
-        while end < len(text) and (text[end] in _JOINERS or unicodedata.category(text[end]) in _MARKS):
+        while end < len(text) and (text[end] in _STEERING or unicodedata.category(text[end]) in _MARKS):
             end += 1
         if unicodedata.category(text[start]) != "Cf" or _in_winansi(text[start]):
             before = clusters[-1] if clusters else None
@@ -112,7 +113,7 @@ def _choose(text: str, fonts: Sequence[FontFile], before: _Chosen | None, right_
     if before is not None and before.font is not None and not text[0].isalpha():
         candidates.insert(0, before.font)
     for font in candidates:
-        if all(character in _JOINERS or font.has(character) for character in text):
+        if all(character in _STEERING or font.has(character) for character in text):
             return _Chosen(text, font)
     return _Chosen(text, None) if _in_winansi(text) else _Chosen(text, None, lost=True)
 

@@ -8,6 +8,8 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from callback import delivery
 from callback.body import JsonBody
@@ -47,6 +49,11 @@ def test_retry_after_of_the_answer_is_part_of_the_outcome() -> None:
 @pytest.mark.parametrize("value", ["", "soon", "-5", "1.5", "9" * 40, "Wed, 99 Foo 2026", "\xb2"])
 def test_a_retry_after_that_is_none_is_not_one(value: str) -> None:
     assert retry_after_s(value) is None
+
+
+@given(st.text(max_size=60) | st.from_regex(r"\w{3}, \d{1,3} \w{3} \d{1,6} \d\d:\d\d:\d\d ([-+]\d{4}|GMT)"))
+def test_no_retry_after_that_a_receiver_may_send_breaks_the_attempt(value: str) -> None:
+    assert (retry_after_s(value) or 0.0) >= 0.0
 
 
 def test_retry_after_may_be_a_date() -> None:

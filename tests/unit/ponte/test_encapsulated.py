@@ -22,8 +22,9 @@ from pydicom.uid import (
 )
 
 from ponte.encapsulated import Document, StudyHeader, document_uid, patient_id, write_encapsulated_pdf
-from ponte.errors import InvalidRequest, MissingAttribute, NotDicom, SourceUnavailable
+from ponte.errors import InvalidRequest, MissingAttribute, NotDicom, PonteError, SourceUnavailable
 from ponte.instance import open_instance
+from tests.corpus import CORPUS
 from tests.factories import STUDY_UID, make_ct
 
 PDF = b"%PDF-1.7\nthe pages\n%%EOF"
@@ -34,6 +35,8 @@ DOCUMENT = Document(
 SYNTAXES = (
     ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian,
 )  # fmt: skip
+
+FOLDERS = sorted(path.name for path in CORPUS.iterdir() if path.is_dir()) if CORPUS else []
 
 NAMES = {
     "latin": ("ISO_IR 100", "Conceição^João"),
@@ -162,6 +165,29 @@ def test_what_the_study_does_not_say_is_there_and_empty() -> None:
     for keyword in ("PatientName", "PatientID", "StudyDate", "StudyID", "AccessionNumber"):
         assert keyword in after
         assert not after[keyword].value
+
+
+def test_what_is_empty_and_may_be_absent_is_absent() -> None:
+    after = encapsulated(encode(full(SpecificCharacterSet="", PatientName="A^B", ReferencedStudySequence=[])))
+    assert "ReferencedStudySequence" not in after
+    assert "SpecificCharacterSet" not in after
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_real_files_give_their_patient_and_study_as_they_stand(folder: str) -> None:
+    for path in sorted(path for path in ((CORPUS or Path()) / folder).iterdir() if path.is_file())[:25]:
+        data = path.read_bytes()
+        try:
+            header, before = StudyHeader.read(data), open_instance(data)
+        except PonteError:
+            continue
+        out = BytesIO()
+        write_encapsulated_pdf(out, BytesIO(PDF), header, DOCUMENT)
+        after = open_instance(out.getvalue())
+        for keyword in ("PatientName", "PatientID", "StudyInstanceUID", "StudyDescription", "PatientSex"):
+            if keyword in before and before.get_item(keyword).value:
+                assert after.get_item(keyword).value == before.get_item(keyword).value, (path.name, keyword)
 
 
 def test_the_document_says_what_it_is() -> None:

@@ -221,8 +221,13 @@ def nested() -> dict[str, Any]:
     return row
 
 
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 JSON = {"Content-Type": "application/dicom+json"}
 GOOD = json.dumps(said({ONE: None})).encode()
+CHUNKED = JSON | {"Transfer-Encoding": "chunked"}
 FALSE_SUCCESS: dict[str, Answer] = {
     "nothing": Answer(200),
     "no content": Answer(204),
@@ -246,6 +251,12 @@ FALSE_SUCCESS: dict[str, Answer] = {
     "a login page": Answer(200, b"<html><body>" + ONE.encode() + b"</body></html>"),
     "truncated JSON": Answer(200, GOOD[:-2], JSON),
     "JSON cut by the connection": Answer(200, GOOD[:-2], JSON, length=len(GOOD)),
+    "JSON that is whole, cut by the connection": Answer(200, GOOD, JSON, length=len(GOOD) + 9),
+    "JSON that is whole, in chunks without the last": Answer(200, chunk(GOOD), CHUNKED, length=None),
+    "failures that are no items": as_json(said({ONE: None}) | {"00081198": {"Value": [ONE]}}),
+    "failures that are no list": as_json(said({ONE: None}) | {"00081198": {"Value": {}}}),
+    "failures that are null": as_json(said({ONE: None}) | {"00081198": None}),
+    "failures that are a value, XML": as_xml(said({ONE: None}) | {"00081198": {"vr": "SQ", "Value": ["x"]}}),
     "two objects": Answer(200, GOOD + GOOD, JSON),
     "a name twice": Answer(200, b'{"00081198":{},"00081198":{},' + GOOD[1:], JSON),
     "not UTF-8": Answer(200, GOOD[:-1] + b'"\xff"', JSON),
@@ -270,6 +281,12 @@ def test_what_the_answer_does_not_name_is_not_stored(pacs: StubPacs, name: str) 
     assert (outcome.status, outcome.stored, outcome.retryable) == ("unknown", False, True)
     assert outcome.detail
     assert len(pacs.asked) == 1
+
+
+def test_an_answer_in_chunks_is_read(pacs: StubPacs) -> None:
+    body = chunk(GOOD[:10]) + chunk(GOOD[10:]) + b"0\r\n\r\n"
+    pacs.routes[STUDIES] = Answer(200, body, CHUNKED, length=None)
+    assert store(pacs) == [Outcome(ONE, "stored")]
 
 
 @pytest.mark.parametrize("answer", [as_json, as_xml])

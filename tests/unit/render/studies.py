@@ -38,7 +38,8 @@ class Instances:
             raise self.failure
 
 
-def _base(sop_class: str, number: int, attributes: dict[str, Any]) -> Dataset:
+def plain(sop_class: str, number: int, **attributes: Any) -> Dataset:
+    """An instance of the study without pixels."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -63,7 +64,7 @@ def encoded(dataset: Dataset) -> bytes:
 def gray(number: int = 1, pixels: npt.NDArray[np.uint16] | None = None, **attributes: Any) -> bytes:
     """A CT of 16 bits, shown as stored: the window is the values 0 to 255."""
     values = np.arange(64, dtype=np.uint16).reshape(8, 8) * 4 if pixels is None else pixels
-    dataset = _base(CTImageStorage, number, {})
+    dataset = plain(CTImageStorage, number)
     dataset.Rows, dataset.Columns = values.shape[-2:]
     if values.ndim == 3:
         dataset.NumberOfFrames = len(values)
@@ -82,7 +83,7 @@ def color(number: int = 1, pixels: npt.NDArray[np.uint8] | None = None, **attrib
     """An RGB image of 8 bits."""
     if pixels is None:
         pixels = np.arange(8 * 12 * 3, dtype=np.uint8).reshape(8, 12, 3)
-    dataset = _base(SecondaryCaptureImageStorage, number, {})
+    dataset = plain(SecondaryCaptureImageStorage, number)
     dataset.Rows, dataset.Columns = pixels.shape[:2]
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 3, "RGB"
     dataset.PlanarConfiguration = dataset.PixelRepresentation = 0
@@ -100,4 +101,4 @@ def damaged(number: int = 1, **attributes: Any) -> bytes:
 
 def report(number: int = 1, **attributes: Any) -> bytes:
     """A structured report: no image."""
-    return encoded(_base(RTPlanStorage, number, {"Modality": "SR", **attributes}))
+    return encoded(plain(RTPlanStorage, number, **{"Modality": "SR", **attributes}))

@@ -157,6 +157,54 @@ def test_a_missing_field_is_named(aws: Aws) -> None:
     )  # fmt: skip
 
 
+PAGES: dict[str, Any] = {
+    "layout": "2X3",
+    "lang": "en",
+    "max_bytes": 500_000,
+    "series": [2, "1.2.840.9"],
+    "key_images": True,
+}
+
+
+def test_how_the_pages_are_to_be_is_kept_in_the_job(aws: Aws) -> None:
+    status, _, answer = call("POST", "/render", {**BODY, **PAGES})
+    assert status == 200
+    request = aws.jobs.get(answer["job_id"]).request
+    assert (request.layout, request.lang, request.max_bytes) == ("2x3", "en", 500_000)
+    assert (request.series, request.key_images, request.lossless) == (("2", "1.2.840.9"), True, False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("layout", "7x1"),
+        ("layout", "two"),
+        ("layout", 2),
+        ("lang", "fr"),
+        ("lossless", "perhaps"),
+        ("max_bytes", 0),
+        ("max_bytes", True),
+        ("max_bytes", "lots"),
+        ("series", "2"),
+        ("series", [""]),
+        ("series", [{}]),
+        ("series", ["1"] * 1001),
+        ("key_images", 3),
+    ],
+)
+def test_a_wrong_wish_for_the_pages_is_refused_with_its_field(aws: Aws, field: str, value: Any) -> None:
+    for path in ("/render", "/render/sync"):
+        status, _, answer = call("POST", path, {**BODY, field: value})
+        assert status == 422
+        assert {entry["loc"][1] for entry in answer["detail"]} == {field}
+
+
+def test_pages_without_loss_have_no_size_to_keep_to(aws: Aws) -> None:
+    status, _, answer = call("POST", "/render", {**BODY, "lossless": True, "max_bytes": 9_999})
+    assert status == 422
+    assert "exclude" in answer["detail"][0]["msg"]
+
+
 @pytest.mark.parametrize("body", ["{", "", "nonsense", "[1,2"])
 def test_what_is_not_json_is_422_as_it_always_was(aws: Aws, body: str) -> None:
     status, _, answer = call("POST", "/render", body)

@@ -86,3 +86,17 @@ def test_the_last_line_says_by_an_ellipsis_that_more_was_left() -> None:
 
 def test_wrapping_nothing_gives_no_line() -> None:
     assert REGULAR.wrap("  ", 10, 60, 2) == []
+
+
+@pytest.mark.parametrize("letter", ["x", "山", "a\u0301\u0331"])
+def test_a_text_without_end_is_clipped_and_wrapped_like_any_other(letter: str) -> None:
+    text = letter * 1_000_000
+    clipped, lines = REGULAR.clip(text, 10, 300), REGULAR.wrap(text, 10, 300, 3)
+    assert clipped.endswith(ELLIPSIS)
+    assert lines[-1].endswith(ELLIPSIS)
+    assert len(lines) == 3
+    assert all(REGULAR.width(line, 10) <= 300 for line in [clipped, *lines])
+
+
+def test_a_character_far_into_the_text_is_missed_too() -> None:
+    assert REGULAR.missing("山" * 100_000 + "🫀") == {"🫀"}

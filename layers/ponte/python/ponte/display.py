@@ -87,13 +87,17 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The grayscale chain of one frame. `padding` is a range of stored values, shown black."""
+    """The grayscale chain of one frame. `padding` is a range of stored values, shown black.
+
+    `presentation` is a Presentation LUT over all that the VOI gives (PS3.3 C.11.6.1).
+    """
 
     stored: Stored
     modality: Modality
     voi: Voi
     padding: tuple[float, float] | None
     inverted: bool
+    presentation: Lut | None = None
 
 
 def apply_modality(stored: npt.NDArray[Any], modality: Modality) -> Floats:
@@ -132,6 +136,9 @@ def render_values(stored: npt.NDArray[Any], chain: Chain) -> Gray:
     with np.errstate(all="ignore"):  # NaN and infinity are values that float pixel data may hold
         shown = apply_voi(apply_modality(stored, chain.modality), chain.voi)
     shown = np.where(np.isfinite(shown), shown, 0.0)
+    if chain.presentation is not None:
+        entries = chain.presentation.entries()
+        shown = entries[np.rint(shown * (len(entries) - 1)).astype(np.int64)] / chain.presentation.full_scale
     if chain.inverted:
         shown = 1.0 - shown
     gray = np.floor(shown * WHITE + 0.5).astype(np.uint8)

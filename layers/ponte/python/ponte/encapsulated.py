@@ -111,7 +111,7 @@ class StudyHeader:
             header, end = end, element.start + element.length
             if element.tag > _LAST:
                 break
-            if element.tag in _COPIED and element.tag not in elements:
+            if element.length and element.tag in _COPIED and element.tag not in elements:
                 elements[element.tag] = _as_it_stands(body, header, element, encoding)
             if element.tag == _STUDY_INSTANCE_UID:
                 study_instance_uid = _stripped(body, element).decode("ascii", "replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Lock
@@ -109,6 +110,15 @@ class Image:
         if not overlays:
             return picture
         return replace(picture, pixels=draw(picture.pixels, self._overlays, frame_index, values))
+
+    def shown_by(self, frame_index: int, change: Callable[[Chain], Chain]) -> Picture:
+        """A gray frame by another chain, which `change` makes of its own. Raises as `picture`."""
+        if not 0 <= frame_index < self.frame_count:
+            raise InvalidAttribute(f"The frame is {frame_index + 1}; expected 1 to {self.frame_count}")
+        values, _ = self._reader.frame(frame_index)
+        chain = change(self._display(frame_index).chain)
+        window = chain.voi if isinstance(chain.voi, Window) else None
+        return Picture(self._apply(chain, values), window, ())
 
     def most_halvings(self, frame_index: int) -> int:
         """How often a frame may be decoded at half its size and be the same picture, only smaller.

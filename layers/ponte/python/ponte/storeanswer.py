@@ -113,9 +113,18 @@ def _hex(reason: int | None) -> str:
 
 
 def _reasons(rows: list[Row], sequence: str, reason: str) -> list[tuple[str, int | None]]:
-    """Instance and reason of each item of the sequence; items within items are not looked at."""
-    items = [item for row in rows for item in _values(row, sequence) if isinstance(item, dict)]
-    return [(_uid(item), _number(item, reason)) for item in items]
+    """Instance and reason of each item of the sequence; items within items are not looked at.
+
+    Raises `BadAnswer` for a sequence that holds something else: it could be where a failure is named.
+    """
+    found = []
+    for row in rows:
+        element = row.get(sequence, {})
+        items = element.get("Value", []) if isinstance(element, dict) else None
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise BadAnswer("A sequence of the answer holds something else than items")
+        found += [(_uid(item), _number(item, reason)) for item in items]
+    return found
 
 
 def _values(row: Row, tag: str) -> list[Any]:

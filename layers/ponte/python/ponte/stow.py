@@ -68,19 +68,9 @@ class Outgoing:
             return
         self.content.seek(0)
         while size:
-            chunk = self._read(min(size, _CHUNK))
+            chunk = _read(self.content, min(size, _CHUNK))
             size -= len(chunk)
             yield chunk
-
-    def _read(self, size: int) -> bytes:
-        assert not isinstance(self.content, bytes)  # noqa: S101  (for the type checker)
-        try:
-            chunk = self.content.read(size)
-        except OSError as error:
-            raise SourceUnavailable(f"What is to be stored cannot be read: {type(error).__name__}") from error
-        if not chunk:
-            raise SourceUnavailable("What is to be stored became shorter while it was sent")
-        return chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +283,16 @@ class _Pool(urllib3.HTTPConnectionPool):
 
 class _TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _SendingTls
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    try:
+        chunk = stream.read(size)
+    except OSError as error:
+        raise SourceUnavailable(f"What is to be stored cannot be read: {type(error).__name__}") from error
+    if not chunk:
+        raise SourceUnavailable("What is to be stored became shorter while it was sent")
+    return chunk
 
 
 def _batches(instances: Iterable[Outgoing], limits: StoreLimits) -> Iterator[list[Outgoing]]:

@@ -93,7 +93,8 @@ class IdempotencyConflict(PermanentError):
 class RenderRequest:
     """What the caller asked for. His secrets are not here: see `Job.secrets`.
 
-    `delivery` is `inline` (the PDF travels in the callback) or `link`.
+    `delivery` is `inline` (the PDF travels in the callback) or `link`. From `layout` on, how the pages are to
+    be; "" and 0 stand for what is usual.
     """
 
     exam_id: int
@@ -106,6 +107,12 @@ class RenderRequest:
     cod_faturamento: str | int | None = None
     cod_procedimento: str | int | None = None
     delivery: str = "inline"
+    layout: str = ""
+    lang: str = ""
+    lossless: bool = False
+    max_bytes: int = 0
+    series: tuple[str, ...] = ()
+    key_images: bool = False
 
     def digest(self) -> str:
         """Digest that is equal for equal requests."""
@@ -195,7 +202,9 @@ class Job:
 
 
 def _plain(value: Any) -> Any:
-    """DynamoDB's Decimal as an int; all else as it is."""
+    """DynamoDB's Decimal as an int, its list as a tuple; all else as it is."""
+    if isinstance(value, list):
+        return tuple(map(_plain, value))
     return int(value) if hasattr(value, "as_tuple") else value
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pikepdf
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from render.fonts.library import installed
 from render.pdf import A4_PORTRAIT, Canvas, DocumentInfo, PdfWriter
@@ -98,6 +100,12 @@ def glyphs_of(text: str) -> list[int]:
     return [glyph.number for piece in pieces for cluster in piece.clusters for glyph in cluster.glyphs]
 
 
+def test_a_variant_of_a_han_character_is_drawn() -> None:
+    """Registers of names write them with selectors."""
+    assert REGULAR.missing("葛\U000e0100城") == frozenset()
+    assert len(glyphs_of("葛\U000e0100城")) >= 2
+
+
 def test_what_no_font_has_is_seen_and_named() -> None:
     line = REGULAR.line("山田 🫀 Ω")
     assert line.missing == {"🫀"}
@@ -124,6 +132,23 @@ def test_fonts_hold_the_glyphs_of_the_document_and_little_else(name: str) -> Non
                 used = set(glyphs_of(NAMES[name]))
                 assert {int(widths[index]) for index in range(0, len(widths), 2)} <= used
     assert len(data) < 60_000
+
+
+@given(text=st.text(st.characters(exclude_categories=())))
+@example(text="\ud800 a\u0301\u202e\u05d0(b)\u200d")
+@settings(deadline=None)
+def test_any_text_is_drawn_whole_or_named(text: str) -> None:
+    """Every character is drawn, is named as missing, or is one that only steers the drawing of others."""
+    line, canvas = REGULAR.line(text), Canvas()
+    canvas.text(9, 9, text, REGULAR, 9)
+    with pikepdf.new() as pdf:
+        pikepdf.parse_content_stream(pikepdf.Stream(pdf, canvas.content()))
+    drawn = "".join(c.text for piece in line.pieces for c in piece.clusters)
+    drawn += unicodedata.normalize("NFKC", drawn)  # of lam-alef
+    drawn += "".join(piece.codes.decode("cp1252") for piece in line.pieces)
+    seen = {c for c in unicodedata.normalize("NFC", text) if not c.isspace()} - line.missing
+    assert {c for c in seen - set(drawn) if unicodedata.category(c) != "Cf"} == set()
+    assert all(g.number for piece in line.pieces for c in piece.clusters for g in c.glyphs)
 
 
 def test_a_document_in_winansi_opens_no_font() -> None:
