@@ -29,7 +29,7 @@ _MOST_OBSERVERS: Final = 50
 
 
 def draw(dataset: Dataset, writer: PdfWriter, texts: Texts, *, anonymize: bool) -> Document:
-    """As many sheets as the report needs; with `anonymize` none, and its class for a title.
+    """As many sheets as the report needs; none of one without content. With `anonymize` its class alone.
 
     A report is written by people about a patient: nothing of it can be shown without that.
     """
@@ -39,6 +39,8 @@ def draw(dataset: Dataset, writer: PdfWriter, texts: Texts, *, anonymize: bool) 
         name = class_name(attributes.text(dataset, "SOPClassUID"), words)
         if anonymize:
             return Document(name, left_out=words.report_left_out)
+        if not attributes.items(dataset, "ContentSequence"):
+            return Document(name, left_out=words.empty)
         return _drawn(dataset, name, texts, words)
 
 

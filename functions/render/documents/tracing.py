@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from ponte import attributes
-from ponte.errors import MissingAttribute, PonteError
+from ponte.errors import PonteError
 from ponte.quiet import quiet
 from render.documents.annotations import Annotations, read_annotations, without_people
 from render.documents.codes import class_name
@@ -152,7 +152,7 @@ class _Tracing:
     def document(self) -> Document:
         items = attributes.items(self._dataset, "WaveformSequence")
         if not items:
-            raise MissingAttribute(f"{attributes.describe('WaveformSequence')} is absent")
+            return Document(self._name, left_out=self._words.empty)
         annotations = self._annotations(items)
         failures = list[PonteError]()
         for number, item in enumerate(items[:MOST_GROUPS], 1):

@@ -47,6 +47,7 @@ class Words:
     pdf_left_out: str
     annotations_left_out: str
     files_left_out: str
+    empty: str
     kind_left_out: str
     audio_left_out: str
     scale: str
@@ -182,6 +183,7 @@ _PORTUGUESE: Final = Words(
     pdf_left_out="As páginas encapsuladas foram omitidas: o documento é anonimizado.",
     files_left_out="Arquivos anexos ao PDF não exibidos: {}.",
     annotations_left_out="Anotações ou campos de formulário não exibidos: {}.",
+    empty="O objeto chegou sem conteúdo.",
     kind_left_out="Este tipo de documento não é desenhado em páginas.",
     audio_left_out="Áudio não é desenhado em páginas.",
     scale="25 mm/s · 10 mm/mV",
@@ -274,6 +276,7 @@ _ENGLISH: Final = Words(
     pdf_left_out="The encapsulated pages were left out: the document is anonymised.",
     files_left_out="Files attached to the PDF not shown: {}.",
     annotations_left_out="Annotations or form fields not shown: {}.",
+    empty="The object came without its content.",
     kind_left_out="This kind of document is not drawn on pages.",
     audio_left_out="Audio is not drawn on pages.",
     scale="25 mm/s · 10 mm/mV",

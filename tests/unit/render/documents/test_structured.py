@@ -136,7 +136,7 @@ def test_a_reference_within_the_tree_names_what_it_refers_to(tmp_path: Path) -> 
 
 
 def test_flags_observers_and_dates_head_the_report(tmp_path: Path) -> None:
-    dataset = report()
+    dataset = report(item("TEXT", "Finding", TextValue="said"))
     verifier = Dataset()
     verifier.VerifyingObserverName, verifier.VerifyingOrganization = "Lima^Ana", "Clínica Sul"
     verifier.VerificationDateTime = "20260123090000"
@@ -218,9 +218,10 @@ def test_anonymous_reports_have_no_pages_and_say_so(tmp_path: Path) -> None:
     assert "CANARY" not in document.title + document.left_out
 
 
-def test_a_tree_without_anything_is_still_a_page(tmp_path: Path) -> None:
-    dataset = make_dataset(ComprehensiveSRStorage)
-    assert len(put(tmp_path / "report.pdf", dataset).sheets) == 1
+def test_a_report_without_content_is_named(tmp_path: Path) -> None:
+    document = put(tmp_path / "report.pdf", make_dataset(ComprehensiveSRStorage))
+    assert not document.sheets
+    assert document.left_out == "The object came without its content."
 
 
 REPORTS = [get_testdata_file(name) for name in ("test-SR.dcm", "reportsi.dcm")]
