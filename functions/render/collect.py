@@ -406,6 +406,8 @@ class Collector:
     def _write(self, record: Record, encoded: _Encoded) -> None:
         collected, image = self._collected, encoded.image
         began = perf_counter()
+        if self._options.anonymize:
+            image = replace(image, icc_profile=None)  # a profile may hold text that people wrote
         handle = self._images.add(image)
         collected.clock.write += perf_counter() - began
         collected.clock.decode += encoded.decode_seconds
