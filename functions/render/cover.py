@@ -289,11 +289,11 @@ def _columns(texts: Texts) -> tuple[_Column, ...]:
         ("", 44.0, False),
         (texts.number_column, 38.0, False),
         (texts.modality_column, 38.0, False),
-        (texts.description_column, _RIGHT - _LEFT - 44 - 38 - 38 - 44 - 58 - 52 - 64, False),
+        (texts.description_column, _RIGHT - _LEFT - 44 - 38 - 38 - 44 - 58 - 52 - 74, False),
         (texts.page_column, 44.0, True),
         (texts.instances_column, 58.0, True),
         (texts.shown_column, 52.0, True),
-        (texts.not_shown_column, 64.0, True),
+        (texts.not_shown_column, 74.0, True),
     )
     x, columns = _LEFT, list[_Column]()
     for title, width, numeric in widths:
