@@ -150,6 +150,8 @@ def _encode_frame(
 
 def _halvings(image: Image, frame_index: int, layout: Layout) -> int:
     """How often the frame's resolution is halved in decoding: it still has all that the page can show."""
+    if not image.may_be_halved:
+        return 0
     useful = layout.useful_halvings(image.columns, image.rows * image.geometry(frame_index).pixel_aspect)
     return min(useful, image.most_halvings(frame_index)) if useful else 0
 
