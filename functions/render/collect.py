@@ -154,14 +154,15 @@ def _encode_frame(
 def _encode_segments(
     image: Image, frame_index: int, layout: Layout | None, segmentation: Segmentation
 ) -> _Outcome:
-    """As `_encode_frame`, with the outlines that may lie on another image."""
+    """As `_encode_frame`, with the outlines that may lie on another image; without them it is still shown."""
     encoded = _encode_frame(image, frame_index, layout)
     if isinstance(encoded, PonteError):
         return encoded
     try:
         return replace(encoded, segmented=segmented_frame(image, segmentation, frame_index))
     except Exception as error:  # noqa: BLE001  (likewise)
-        return _as_ponte_error(error)
+        _as_ponte_error(error)
+        return encoded
 
 
 def _halvings(image: Image, frame_index: int, layout: Layout) -> int:

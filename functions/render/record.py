@@ -32,7 +32,7 @@ class Record:
 
     `image` is the handle of the image in the `ImageStore`, None where there is a `document`, or a `reason`
     why there is none. `columns` and `rows` are those of the frame, in whatever resolution it is kept. With
-    `video`, the image is the poster frame of one. Not `as_stored` is what a presentation state cut or turned.
+    `video`, the image is the poster frame of one. Not `as_stored` is what a presentation state shows.
     With `frames`, the image is the source of these frames of a segmentation, and `overlays` are drawn on it.
     """
 

@@ -28,10 +28,13 @@ from render.typeface import REGULAR
 MOST_FRAMES: Final = 20_000
 MOST_BYTES: Final = 32 << 20
 """Masks and gray pages that wait, in bytes; the frames beyond are gray pages."""
+MOST_PIXELS: Final = 16 << 20
+"""Of a frame that is outlined."""
 MOST_OVERLAYS: Final = 48
 """Outlines on one picture; what is beyond has the same picture once more."""
 
 _THICK: Final = 320  # pixels of the longer side for each of which the outline is one wide
+_REFERENCE_BYTES, _FRAME_BYTES = 300, 1000  # in memory, roughly
 _DARK: Final = 0.2
 _PALETTE: Final[tuple[Rgb, ...]] = (
     (1.0, 0.25, 0.2),
@@ -57,7 +60,9 @@ class _Words(NamedTuple):
 
 
 _WORDS: Final[dict[Language, _Words]] = {
-    "pt-BR": _Words("contorno sobre {}", "fração a partir de {}", "vazio", "série {}", "instância {}", "quadro {}"),
+    "pt-BR": _Words(
+        "contorno sobre {}", "fração a partir de {}", "vazio", "série {}", "instância {}", "quadro {}"
+    ),
     "en": _Words("outline over {}", "fraction from {}", "empty", "series {}", "instance {}", "frame {}"),
 }
 
@@ -78,38 +83,42 @@ class SegmentedFrame:
     half: float | None
     outlines: tuple[_Outline, ...]
 
-    @property
-    def size_bytes(self) -> int:
-        return sum(len(outline.data) for outline in self.outlines)
-
 
 def segmented_frame(image: Image, segmentation: Segmentation, frame_index: int) -> SegmentedFrame | None:
     """The outlines of a frame; None where they cannot be had, and the frame is shown in gray."""
+    if image.rows * image.columns > MOST_PIXELS or image.samples > 1:
+        return None
     try:
         number = segmentation.number(frame_index)
-        masks = segmentation.masks(image.stored_values(frame_index), number)
+        outlines = tuple(
+            _Outline(segmentation.segments.get(found) or Segment(found), _compressed(mask))
+            for found, mask in segmentation.masks(image.stored_values(frame_index), number)
+        )
         grid = image.pixel_grid(frame_index)
         references = segmentation.references(frame_index)
     except PonteError:
         return None
-    outlines = tuple(
-        _Outline(segmentation.segments.get(found) or Segment(found), _compressed(mask))
-        for found, mask in masks.items()
-    )
     half = segmentation.maximum / 2 if segmentation.is_fractional else None
     return SegmentedFrame(references, grid, half, outlines) if outlines or number is None else None
 
 
 def outline(mask: Mask) -> Mask:
     """The pixels of `mask` at its edge, one wide for each 320 of the picture; its border is an edge."""
-    inner = mask
+    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
+    found = np.zeros_like(mask)
+    if not len(rows):
+        return found
+    around = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    inner = mask[around]
     for _ in range(max(1, round(max(mask.shape) / _THICK))):
         padded = np.pad(inner, 1)
         inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inner
+    found[around] = mask[around] & ~inner
+    return found
 
 
 def _compressed(mask: Mask) -> bytes:
+    """The outline as a stencil holds it; nothing for an empty mask."""
     return zlib.compress(np.packbits(outline(mask), axis=1).tobytes()) if mask.any() else b""
 
 
@@ -126,6 +135,7 @@ class SegmentedFrames:
         self._words, self._texts = _WORDS[language], TEXTS[language]
         self._anonymous = anonymous
         self._kept: list[_Kept] = []
+        self._references: dict[tuple[Reference, ...], tuple[Reference, ...]] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -133,11 +143,14 @@ class SegmentedFrames:
 
     def keep(self, record: Record, image: PageImage, frame: SegmentedFrame) -> bool:
         """Take a frame, and the gray picture of it; False beyond the limits."""
-        size = len(image.data) + frame.size_bytes
+        size = _FRAME_BYTES + len(image.data) + sum(len(outline.data) for outline in frame.outlines)
+        if frame.references not in self._references:
+            size += _REFERENCE_BYTES * len(frame.references)
         if len(self._kept) >= MOST_FRAMES or self._bytes + size > MOST_BYTES:
             return False
         self._bytes += size
-        self._kept.append(_Kept(record, image, frame))
+        shared = self._references.setdefault(frame.references, frame.references)
+        self._kept.append(_Kept(record, image, replace(frame, references=shared)))
         return True
 
     def records(self, shown: Iterable[Record], images: ImageStore) -> Iterator[Record]:

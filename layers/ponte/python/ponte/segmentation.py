@@ -19,6 +19,7 @@ MOST_LABELS: Final = 64
 
 _CLASSES: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 _LABELMAP, _FRACTIONAL = "LABELMAP", "FRACTIONAL"
+_LONGEST: Final = 64  # characters of a label, as LO has them (PS3.5 6.2)
 _WORD: Final = 65535.0
 _XYZ_OF_D50: Final = (0.9642, 1.0, 0.8249)
 _TO_SRGB: Final = (  # from XYZ of D50, with Bradford's adaptation to D65 (IEC 61966-2-1)
@@ -80,22 +81,19 @@ class Segmentation:
                     return number
         return None
 
-    def masks(self, values: npt.NDArray[Any], number: int | None) -> dict[int, Mask]:
-        """A mask for each segment of a frame's stored `values`, (rows, columns); `number` as of `number()`.
+    def masks(self, values: npt.NDArray[Any], number: int | None) -> Iterator[tuple[int, Mask]]:
+        """A mask for each segment of a frame's stored `values`, (rows, columns), one after the other.
 
-        A fractional segment is where at least half of the maximum is. A label map has the segments that it
+        `number` is that of the frame. A fractional segment is where at least half of the maximum is. A label map has the segments that it
         holds, without the background. Raises `LimitExceeded` for more than `MOST_LABELS` of them.
         """
         if self.kind == _LABELMAP:
             labels = [int(label) for label in np.unique(values) if label != self.background]
             if len(labels) > MOST_LABELS:
                 raise LimitExceeded(f"The frame has {len(labels)} segments; the limit is {MOST_LABELS}")
-            return {label: values == label for label in labels}
-        if number is None:
-            return {}
-        if self.is_fractional:
-            return {number: values.astype(np.uint32) * 2 >= self.maximum}
-        return {number: values != 0}
+            yield from ((label, values == label) for label in labels)
+        elif number is not None:
+            yield number, values >= -(-self.maximum // 2) if self.is_fractional else values != 0
 
 
 def is_segmentation(sop_class_uid: str) -> bool:
@@ -106,9 +104,9 @@ def is_segmentation(sop_class_uid: str) -> bool:
 def segmentation_of(dataset: Dataset) -> Segmentation | None:
     """The segmentation that `dataset` is, if it is one whose type is known."""
     with quiet():
-        kind = attributes.text(dataset, "SegmentationType")
         if not is_segmentation(attributes.text(dataset, "SOPClassUID")):
             return None
+        kind = attributes.text(dataset, "SegmentationType")
         if kind not in ("BINARY", _FRACTIONAL, _LABELMAP):
             return None
         segments = {segment.number: segment for segment in _segments(dataset)}
@@ -154,6 +152,7 @@ def _segments(dataset: Dataset) -> Iterator[Segment]:
         if number is None:
             continue
         kinds = attributes.items(item, "SegmentedPropertyTypeCodeSequence")
-        meaning = attributes.text(kinds[0], "CodeMeaning") if kinds else ""
+        label = attributes.text(item, "SegmentLabel")[:_LONGEST]
+        meaning = attributes.text(kinds[0], "CodeMeaning")[:_LONGEST] if kinds else ""
         colour = colour_of(attributes.floats(item, "RecommendedDisplayCIELabValue"))
-        yield Segment(number, attributes.text(item, "SegmentLabel"), meaning, colour)
+        yield Segment(number, label, meaning, colour)
