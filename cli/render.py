@@ -51,6 +51,11 @@ def render(
     max_bytes: Annotated[
         int, typer.Option(min=0, help="Make images smaller until the PDF keeps within this; 0: no limit.")
     ] = 0,
+    logo: Annotated[
+        Path | None,
+        typer.Option(help="The clinic's logo for the cover: PNG or JPEG.", exists=True),
+    ] = None,
+    colour: Annotated[str, typer.Option(help="The clinic's colour for the cover: #rrggbb.")] = "",
     lang: Annotated[Literal["pt-BR", "en"], typer.Option(help="Language of the PDF.")] = "pt-BR",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Most threads that decode and compress.")] = 4,
     auth_file: Annotated[
@@ -72,6 +77,7 @@ def render(
 ) -> None:
     """Make a PDF of a study: a cover, then its images, series by series."""
     from cli.filing import open_filing
+    from render.clinic import Clinic
     from render.options import Grid
     from render.study import RenderOptions, render_study
 
@@ -92,6 +98,7 @@ def render(
         max_bytes=max_bytes,
         key_images=key_images,
         presentation=presentation,
+        clinic=Clinic(logo.read_bytes() if logo else b"", colour),
     )
     filing = open_filing(store, source, auth_file, store_auth_file, options)
     watched = filing.watch(opened) if filing else opened

@@ -68,6 +68,8 @@ class Configuration(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     tz: str = "America/Sao_Paulo"
     pdf_language: Literal["pt-BR", "en"] = "pt-BR"
+    clinic_colour: str = Field(default="", pattern=r"^(#?[0-9a-fA-F]{6})?$")
+    public_url: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
 
     render_concurrency: int = Field(default=4, ge=2, le=1000)
     worker_memory_mb: int = Field(default=3008, ge=1024, le=10_240)

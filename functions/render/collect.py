@@ -167,6 +167,8 @@ def _encode_segments(
 
 def _halvings(image: Image, frame_index: int, layout: Layout) -> int:
     """How often the frame's resolution is halved in decoding: it still has all that the page can show."""
+    if not image.may_be_halved:
+        return 0
     useful = layout.useful_halvings(image.columns, image.rows * image.geometry(frame_index).pixel_aspect)
     return min(useful, image.most_halvings(frame_index)) if useful else 0
 
@@ -436,16 +438,18 @@ class Collector:
             self._on_progress(Progress(collected.instances, len(collected.records) + len(self._segments)))
 
     def _write(self, record: Record, encoded: _Encoded) -> None:
-        collected = self._collected
+        collected, image = self._collected, encoded.image
+        if self._options.anonymize:
+            image = replace(image, icc_profile=None)  # a profile may hold text that people wrote
         collected.clock.decode += encoded.decode_seconds
         collected.clock.encode += encoded.encode_seconds
         collected.shown += 1
         collected.series[record.series.series_instance_uid].shown += 1
         record = replace(record, window=encoded.picture.window, notes=encoded.picture.notes)
-        if encoded.segmented and self._segments.keep(record, encoded.image, encoded.segmented):
+        if encoded.segmented and self._segments.keep(record, image, encoded.segmented):
             return
         began = perf_counter()
-        handle = self._images.add(encoded.image)
+        handle = self._images.add(image)
         collected.clock.write += perf_counter() - began
         collected.records.append(replace(record, image=handle))
 

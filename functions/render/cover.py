@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from ponte.study import StudyAttributes
+from render.clinic import readable_on
 from render.images import ImageStore
 from render.layout import MARGIN, Page
 from render.options import RequestCodes
@@ -22,10 +24,10 @@ MAX_MISSING_ROWS = 30
 _WIDTH, _HEIGHT = A4_PORTRAIT
 _LEFT, _RIGHT = MARGIN + 12, _WIDTH - MARGIN - 12
 _TOP, _BOTTOM = _HEIGHT - 52, 74.0
-_WHITE: Colour = (1.0, 1.0, 1.0)
 _ROW = 16.0
 _SERIES_ROW = 40.0  # of a series, with its thumbnail
 _THUMBNAIL = 34.0
+_LOGO_WIDTH, _LOGO_HEIGHT = 150.0, 48.0
 _CODE = 64.0  # side of the code that leads to the job
 
 
@@ -37,6 +39,14 @@ class MissingRow:
     reason: str
     detail: str
     video: bool = False
+
+
+class Logo(NamedTuple):
+    """The clinic's logo: its object number in the document, and its shape."""
+
+    number: int
+    columns: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,8 @@ class Cover:
     left_out: int = 0
     reduced: bool = False
     job_url: str = ""
+    accent: Colour = ACCENT
+    logo: Logo | None = None
 
     def texts_shown(self) -> str:
         """Every value that came from outside, to see which characters the faces do not have."""
@@ -90,8 +102,9 @@ class Place:
 class _Sheets:
     """Canvases filled from the top; a new one is begun where the room ends."""
 
-    def __init__(self, texts: Texts) -> None:
+    def __init__(self, texts: Texts, accent: Colour) -> None:
         self._texts = texts
+        self.accent = accent
         self.canvases: list[Canvas] = []
         self.resources: list[list[tuple[str, int]]] = []
         self.y = 0.0
@@ -104,12 +117,12 @@ class _Sheets:
     def begin(self) -> None:
         """Begin a sheet; all but the first say that they continue."""
         canvas = Canvas()
-        canvas.rectangle(0, _HEIGHT - 8, _WIDTH, 8, ACCENT)
+        canvas.rectangle(0, _HEIGHT - 8, _WIDTH, 8, self.accent)
         self.canvases.append(canvas)
         self.resources.append([])
         self.y = _TOP
         if len(self.canvases) > 1:
-            canvas.text(_LEFT, self.y, self._texts.continued, BOLD, 12, ACCENT)
+            canvas.text(_LEFT, self.y, self._texts.continued, BOLD, 12, self.accent)
             self.y -= 30
 
     def image(self, number: int, x: float, y: float, width: float, height: float) -> None:
@@ -139,9 +152,10 @@ def draw_cover(cover: Cover, pages: Sequence[Page], images: ImageStore, texts: T
 
 
 def _draw(cover: Cover, places: Mapping[str, Place], images: ImageStore, texts: Texts) -> _Sheets:
-    sheets = _Sheets(texts)
-    _draw_code(sheets, cover)
+    sheets = _Sheets(texts, cover.accent)
+    _draw_corner(sheets, cover)
     _draw_heading(sheets, cover, texts)
+    sheets.y = min(sheets.y, _below_corner(cover))
     _draw_facts(sheets, _facts(cover, texts))
     _draw_series(sheets, cover.series, places, images, texts)
     _draw_missing(sheets, cover, texts)
@@ -170,30 +184,47 @@ def _finish(canvases: Sequence[Canvas], cover: Cover, texts: Texts, page_count: 
     generated = texts.generated.format(texts.moment(cover.created), PRODUCT)
     for number, canvas in enumerate(canvases, start=1):
         canvas.line(_LEFT, 52, _RIGHT, 52, 0.6, RULE)
-        canvas.text(_LEFT, 40, texts.limit, BOLD, 8.5, ACCENT)
+        canvas.text(_LEFT, 40, texts.limit, BOLD, 8.5, cover.accent)
         canvas.text(_LEFT, 28, generated, REGULAR, 8, GRAY)
         canvas.text_right(_RIGHT, 28, texts.page.format(number, page_count), REGULAR, 8, GRAY)
 
 
-def _draw_code(sheets: _Sheets, cover: Cover) -> None:
-    """The job's address as a QR code, at the right of the heading."""
-    if not cover.job_url:
-        return
+def _draw_corner(sheets: _Sheets, cover: Cover) -> None:
+    """At the right of the heading: the clinic's logo, and below it the job's address as a QR code."""
+    top = _TOP + 12
+    if cover.logo is not None:
+        number, columns, rows = cover.logo
+        scale = min(_LOGO_WIDTH / columns, _LOGO_HEIGHT / rows)
+        width, height = columns * scale, rows * scale
+        sheets.image(number, _RIGHT - width, top - height, width, height)
+        top -= height + 8
+    if cover.job_url:
+        _draw_code(sheets.canvas, cover.job_url, top)
+
+
+def _below_corner(cover: Cover) -> float:
+    """Where the corner ends: facts stand below it."""
+    logo = _LOGO_HEIGHT + 8 if cover.logo is not None else 0.0
+    code = _CODE + 14 if cover.job_url else 0.0
+    return _TOP + 12 - logo - code if logo or code else _TOP
+
+
+def _draw_code(canvas: Canvas, text: str, top: float) -> None:
     import segno
 
-    matrix = segno.make_qr(cover.job_url, error="m").matrix
+    matrix = segno.make_qr(text, error="m").matrix
     side = _CODE / len(matrix)
-    top = _TOP + 12
     for row, line in enumerate(matrix):
         for column, dark in enumerate(line):
             if dark:
                 x, y = _RIGHT - _CODE + column * side, top - (row + 1) * side
-                sheets.canvas.rectangle(x, y, side + 0.02, side + 0.02, BLACK)
+                canvas.rectangle(x, y, side + 0.02, side + 0.02, BLACK)
 
 
 def _draw_heading(sheets: _Sheets, cover: Cover, texts: Texts) -> None:
-    canvas, room = sheets.canvas, _RIGHT - _LEFT - (_CODE + 12 if cover.job_url else 0)
-    canvas.text(_LEFT, sheets.y, texts.title, REGULAR, 11, ACCENT)
+    corner = _LOGO_WIDTH if cover.logo is not None else _CODE if cover.job_url else 0.0
+    canvas, room = sheets.canvas, _RIGHT - _LEFT - (corner + 12 if corner else 0)
+    canvas.text(_LEFT, sheets.y, texts.title, REGULAR, 11, sheets.accent)
     sheets.y -= 28
     headline = texts.anonymous if cover.anonymous else cover.study.patient_name
     size, lines = _headline(headline, room)
@@ -258,11 +289,11 @@ def _columns(texts: Texts) -> tuple[_Column, ...]:
         ("", 44.0, False),
         (texts.number_column, 38.0, False),
         (texts.modality_column, 38.0, False),
-        (texts.description_column, _RIGHT - _LEFT - 44 - 38 - 38 - 44 - 58 - 52 - 64, False),
+        (texts.description_column, _RIGHT - _LEFT - 44 - 38 - 38 - 44 - 58 - 52 - 74, False),
         (texts.page_column, 44.0, True),
         (texts.instances_column, 58.0, True),
         (texts.shown_column, 52.0, True),
-        (texts.not_shown_column, 64.0, True),
+        (texts.not_shown_column, 74.0, True),
     )
     x, columns = _LEFT, list[_Column]()
     for title, width, numeric in widths:
@@ -282,10 +313,10 @@ def _draw_series(
     titles = [column.title for column in columns]
     sheets.make_room(18 + _ROW + 2 * _SERIES_ROW)
     _draw_section(sheets, texts.series_heading)
-    _draw_row(sheets, columns, titles, BOLD, _WHITE, ACCENT)
+    _draw_row(sheets, columns, titles, BOLD, readable_on(sheets.accent), sheets.accent)
     for index, tally in enumerate(series):
         if sheets.make_room(_SERIES_ROW):
-            _draw_row(sheets, columns, titles, BOLD, _WHITE, ACCENT)
+            _draw_row(sheets, columns, titles, BOLD, readable_on(sheets.accent), sheets.accent)
         place = places.get(tally.attributes.series_instance_uid)
         _draw_thumbnail(sheets, place, images, PALE if index % 2 else None)
         _draw_row(sheets, columns, _cells(tally, place), REGULAR, BLACK, None)
@@ -320,7 +351,7 @@ def _draw_thumbnail(sheets: _Sheets, place: Place | None, images: ImageStore, gr
 
 
 def _draw_section(sheets: _Sheets, title: str) -> None:
-    sheets.canvas.text(_LEFT, sheets.y, title, BOLD, 12, ACCENT)
+    sheets.canvas.text(_LEFT, sheets.y, title, BOLD, 12, sheets.accent)
     sheets.y -= 20
 
 

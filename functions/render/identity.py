@@ -12,8 +12,8 @@ from render.options import RenderOptions
 from render.record import Record
 from render.report import NotShown
 
-_NOT_ON_PAGES: Final = frozenset({"max_workers", "job_url"})
-"""Options that leave the pages as they are; the address of a job is another one each time."""
+_NOT_ON_PAGES: Final = frozenset({"max_workers", "job_url", "clinic"})
+"""Options that leave the images as they are; the address of a job is another one each time."""
 
 
 def content_of(records: Iterable[Record], missing: Iterable[NotShown], options: RenderOptions) -> str:

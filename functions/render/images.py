@@ -67,7 +67,7 @@ class SpooledImages:
     """
 
     _PAGE_BYTES = 1000
-    _TAIL_BYTES = 12_000  # of what holds the pages together
+    _TAIL_BYTES = 40_000  # of what holds the pages together, fonts among it
 
     def __init__(self, writer: PdfWriter, max_bytes: int = 0) -> None:
         self._writer = writer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -74,6 +75,9 @@ class Layout:
 
     def size_for(self, columns: float, height: float) -> Size:
         """The page on which a picture of this shape comes out largest; upright where both are alike."""
+        return _size_for(self, columns, height)
+
+    def _size_for(self, columns: float, height: float) -> Size:
         if self.paper == "fit":
             return self._fitting(columns, height)
         upright = A4_PORTRAIT if self.paper == "A4" else _LETTER
@@ -81,8 +85,11 @@ class Layout:
         larger = self._scale(lying, columns, height) > self._scale(upright, columns, height)
         return lying if larger else upright
 
-    def boxes(self, size: Size) -> list[Box]:
+    def boxes(self, size: Size) -> Sequence[Box]:
         """The cells of a page, in the order of reading."""
+        return _boxes(self, size)
+
+    def _boxes(self, size: Size) -> Sequence[Box]:
         left, bottom, width, height = free_area(size)
         rows, columns = self.grid.rows, self.grid.columns
         cell_width = (width - (columns - 1) * _GUTTER) / columns
@@ -159,6 +166,17 @@ class Layout:
             if view in views
         ]
         yield Page(size, cells, alone=False, hung=True)
+
+
+@lru_cache(maxsize=256)
+def _size_for(layout: Layout, columns: float, height: float) -> Size:
+    """As the method; the pictures of a series have one shape."""
+    return layout._size_for(columns, height)  # noqa: SLF001  (the method behind it)
+
+
+@lru_cache(maxsize=64)
+def _boxes(layout: Layout, size: Size) -> Sequence[Box]:
+    return layout._boxes(size)  # noqa: SLF001  (likewise)
 
 
 def _document_pages(record: Record) -> Iterator[Page]:

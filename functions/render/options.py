@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 from ponte.errors import InvalidRequest
+from render.clinic import NO_CLINIC, Clinic
 from render.texts import Language
 
 Paper = Literal["A4", "letter", "fit"]
@@ -73,6 +74,7 @@ class RenderOptions:
     key_images: bool = False
     presentation: bool = False
     job_url: str = ""
+    clinic: Clinic = NO_CLINIC
 
     def __post_init__(self) -> None:
         """Raises `InvalidRequest` for what contradicts itself."""

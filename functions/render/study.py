@@ -19,12 +19,12 @@ from ponte.source import Source
 from ponte.study import StudyAttributes
 from render.allocator import keep_freed_memory
 from render.collect import Collected, Collector, DrawDocument, Missing
-from render.cover import Cover, MissingRow, draw_cover
+from render.cover import Cover, Logo, MissingRow, draw_cover
 from render.identity import content_of, sources_of
 from render.images import ImageStore, SpooledImages, WrittenImages
 from render.layout import Layout, Page
 from render.options import RenderOptions, RequestCodes
-from render.pages import PageFrame
+from render.pages import ACCENT, PageFrame
 from render.pdf import DocumentInfo, PdfWriter
 from render.record import NO_SERIES, Record, SeriesTally, series_title
 from render.report import NotShown, Progress, RenderReport, Seconds
@@ -138,7 +138,11 @@ def _write_document(
     images.choose(_handles(pages), len(pages))
     sheets: Sequence[Sheet] = ()
     if options.cover_page:
+        logo = options.clinic.picture()
+        number = writer.add_image(logo) if logo is not None else 0
         cover = _cover(collected, study, options, texts, created, reduced=images.reduced)
+        if logo is not None:
+            cover = replace(cover, logo=Logo(number, logo.columns, logo.rows))
         sheets = draw_cover(cover, pages, images, texts)
     for index, sheet in enumerate(sheets):
         page = writer.add_page(sheet.canvas, sheet.size, sheet.resources)
@@ -237,6 +241,7 @@ def _cover(
         left_out=collected.left_out,
         reduced=reduced,
         job_url="" if options.anonymize else options.job_url,
+        accent=options.clinic.accent(ACCENT),
     )
 
 

@@ -18,6 +18,7 @@ from ponte_aws.announce import announcer, count_metric
 from ponte_aws.jobs import NOT_SHOWN_KEPT, WORKING, Failure, Job, JobBusy, JobMoved, Jobs, Pdf, State
 from ponte_aws.log import make_logger
 from ponte_aws.queues import Message, RetryLater, handle_batch, hide, send
+from render.clinic import Clinic
 from render.heartbeat import beating
 from render.options import Grid
 from render.place import open_source
@@ -114,6 +115,8 @@ def _render(jobs: Jobs, job: Job, run: str, settings: WorkerSettings) -> Job:
         max_bytes=request.max_bytes,
         series=request.series,
         key_images=request.key_images,
+        job_url=f"{settings.public_url.rstrip('/')}/jobs/{job.job_id}" if settings.public_url else "",
+        clinic=Clinic.from_environment(),
         max_workers=min(request.max_workers, settings.max_allowed_workers),
         codes=RequestCodes(
             exam_id=str(request.exam_id),

@@ -154,6 +154,8 @@ class RenderStack(Stack):
                 "LEASE_SECONDS": str(tuning.lease_s),
                 "RETRY_BASE_SECONDS": str(tuning.retry_base_s),
                 "PDF_LANGUAGE": configuration.pdf_language,
+                "CLINIC_COLOUR": configuration.clinic_colour,
+                "PUBLIC_URL": configuration.public_url,
             },
         )
 

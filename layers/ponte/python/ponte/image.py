@@ -121,6 +121,11 @@ class Image:
         window = chain.voi if isinstance(chain.voi, Window) else None
         return Picture(self._apply(chain, values), window, ())
 
+    @property
+    def may_be_halved(self) -> bool:
+        """True for a syntax whose code streams hold smaller versions of the picture."""
+        return self._description.transfer_syntax_uid in HALVING
+
     def most_halvings(self, frame_index: int) -> int:
         """How often a frame may be decoded at half its size and be the same picture, only smaller.
 

@@ -11,7 +11,7 @@ _SOF0, _DHT, _SOS, _DQT, _DRI, _COM = 0xC0, 0xC4, 0xDA, 0xDB, 0xDD, 0xFE
 _NEEDED: Final = frozenset({_SOF0, _DHT, _DQT})
 _KEPT: Final = _NEEDED | {_DRI}
 _DROPPED: Final = frozenset({*range(0xE0, 0xF0), _COM})
-_RESTARTS: Final = tuple(range(0xD0, 0xD8))
+_RESTART, _RESTART_BITS = 0xD0, 0xF8  # RST0 to RST7
 _MARKER: Final = 0xFF
 _SOI: Final = b"\xff\xd8"
 _EOI: Final = b"\xff\xd9"
@@ -52,4 +52,5 @@ def _end_of_scan(data: bytes, offset: int) -> int | None:
     scan = np.frombuffer(data, np.uint8, end - offset, offset)
     following = scan[1:][scan[:-1] == _MARKER]
     markers = following[following != 0]
-    return end + len(_EOI) if np.isin(markers, _RESTARTS).all() else None
+    restarts = ((markers & _RESTART_BITS) == _RESTART).all()  # of nothing at all it is true
+    return end + len(_EOI) if restarts else None

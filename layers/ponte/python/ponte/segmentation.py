@@ -84,8 +84,9 @@ class Segmentation:
     def masks(self, values: npt.NDArray[Any], number: int | None) -> Iterator[tuple[int, Mask]]:
         """A mask for each segment of a frame's stored `values`, (rows, columns), one after the other.
 
-        `number` is that of the frame. A fractional segment is where at least half of the maximum is. A label map has the segments that it
-        holds, without the background. Raises `LimitExceeded` for more than `MOST_LABELS` of them.
+        `number` is that of the frame. A fractional segment is where at least half of the maximum is. A label
+        map has the segments that it holds, without the background. Raises `LimitExceeded` for more than
+        `MOST_LABELS` of them.
         """
         if self.kind == _LABELMAP:
             labels = [int(label) for label in np.unique(values) if label != self.background]
