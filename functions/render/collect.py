@@ -21,6 +21,7 @@ from ponte.image import Image, Picture
 from ponte.instance import open_instance
 from ponte.presented import PresentedImage
 from ponte.quiet import quiet
+from ponte.segmentation import Segmentation, segmentation_of
 from ponte.source import Fetched, Source
 from ponte.study import InstanceAttributes, SeriesAttributes, StudyAttributes
 from ponte.video import Video, open_image
@@ -31,6 +32,7 @@ from render.page_image import color_space, encode_page_image
 from render.pdf import PageImage
 from render.record import NO_SERIES, Record, SeriesTally
 from render.report import NotShown, Progress
+from render.segments import SegmentedFrame, SegmentedFrames, segmented_frame
 from render.selection import Selection
 from render.sheet import Document
 
@@ -93,6 +95,7 @@ class _Encoded:
     picture: Picture
     decode_seconds: float
     encode_seconds: float
+    segmented: SegmentedFrame | None = None
 
 
 _Outcome = _Encoded | PonteError
@@ -146,6 +149,20 @@ def _encode_frame(
     notes = (*picture.notes, f"resolution 1/{1 << halvings}") if halvings else picture.notes
     bare = Picture(pixels=picture.pixels[:0], window=picture.window, notes=notes)
     return _Encoded(page_image, bare, decoded - began, perf_counter() - decoded)
+
+
+def _encode_segments(
+    image: Image, frame_index: int, layout: Layout | None, segmentation: Segmentation
+) -> _Outcome:
+    """As `_encode_frame`, with the outlines that may lie on another image; without them it is still shown."""
+    encoded = _encode_frame(image, frame_index, layout)
+    if isinstance(encoded, PonteError):
+        return encoded
+    try:
+        return replace(encoded, segmented=segmented_frame(image, segmentation, frame_index))
+    except Exception as error:  # noqa: BLE001  (likewise)
+        _as_ponte_error(error)
+        return encoded
 
 
 def _halvings(image: Image, frame_index: int, layout: Layout) -> int:
@@ -217,6 +234,7 @@ class Collector:
         self._workers = min(options.max_workers, _processors())
         self._pending: deque[tuple[Record, Future[_Outcome] | _Outcome]] = deque()
         self._collected = Collected()
+        self._segments = SegmentedFrames(options.language, anonymous=options.anonymize)
 
     def run(self, source: Source) -> Collected:
         """Take every instance of the study. Whatever the source raises goes on to the caller."""
@@ -234,6 +252,7 @@ class Collector:
             del fetched  # not to be held while the next one arrives
         while self._pending:
             self._finish_oldest()
+        self._collected.records += self._segments.records(tuple(self._collected.records), self._images)
 
     def _timed(self, instances: Iterator[Fetched]) -> Iterator[Fetched]:
         """`instances`, with the time that waiting for each took."""
@@ -276,7 +295,8 @@ class Collector:
         except Exception as error:  # noqa: BLE001  (likewise)
             self._miss_instance(series, instance, _as_ponte_error(error))
             return
-        self._submit(image, regions, series, instance, executor)
+        segmentation = segmentation_of(dataset) if regions is None else None
+        self._submit(image, regions, series, instance, segmentation, executor)
 
     def _take_document(
         self, dataset: Dataset, series: SeriesAttributes, instance: InstanceAttributes, reason: NotAnImage
@@ -329,6 +349,7 @@ class Collector:
         regions: Regions,
         series: SeriesAttributes,
         instance: InstanceAttributes,
+        segmentation: Segmentation | None,
         executor: ThreadPoolExecutor,
     ) -> None:
         """A picture of each wanted frame of an image; one of a video, its poster frame."""
@@ -357,13 +378,23 @@ class Collector:
                 columns=shown.columns,
                 rows=shown.rows,
                 video=video,
+                grid=image.pixel_grid(frame_index) if isinstance(image, Image) else None,
+                as_stored=shown is image,
             )
-            self._pending.append((record, self._begin(shown, frame_index, regions, executor)))
+            outlined = segmentation if shown is image else None
+            self._pending.append((record, self._begin(shown, frame_index, regions, outlined, executor)))
 
     def _begin(
-        self, image: Pictured, frame_index: int, regions: Regions, executor: ThreadPoolExecutor
+        self,
+        image: Pictured,
+        frame_index: int,
+        regions: Regions,
+        segmentation: Segmentation | None,
+        executor: ThreadPoolExecutor,
     ) -> Future[_Outcome] | _Outcome:
         """What is passed on as it is takes no worker: that would cost more than the frame."""
+        if segmentation is not None and isinstance(image, Image):
+            return executor.submit(_encode_segments, image, frame_index, self._layout, segmentation)
         passed = None
         if self._layout and regions is None and isinstance(image, Image):
             passed = _pass_on(image, frame_index)
@@ -394,6 +425,7 @@ class Collector:
 
     def _finish_oldest(self) -> None:
         """Wait for the frame that was submitted first, and write its image."""
+        collected = self._collected
         record, begun = self._pending.popleft()
         outcome = begun.result() if isinstance(begun, Future) else begun
         if isinstance(outcome, PonteError):
@@ -403,26 +435,23 @@ class Collector:
             if record.video is not None:
                 self._miss(record.series, record.instance, record.video.only_poster(), None, video=True)
         if self._on_progress is not None:
-            self._on_progress(Progress(self._collected.instances, len(self._collected.records)))
+            self._on_progress(Progress(collected.instances, len(collected.records) + len(self._segments)))
 
     def _write(self, record: Record, encoded: _Encoded) -> None:
         collected, image = self._collected, encoded.image
-        began = perf_counter()
         if self._options.anonymize:
             image = replace(image, icc_profile=None)  # a profile may hold text that people wrote
-        handle = self._images.add(image)
-        collected.clock.write += perf_counter() - began
         collected.clock.decode += encoded.decode_seconds
         collected.clock.encode += encoded.encode_seconds
         collected.shown += 1
         collected.series[record.series.series_instance_uid].shown += 1
-        shown = replace(
-            record,
-            image=handle,
-            window=encoded.picture.window,
-            notes=encoded.picture.notes,
-        )
-        collected.records.append(shown)
+        record = replace(record, window=encoded.picture.window, notes=encoded.picture.notes)
+        if encoded.segmented and self._segments.keep(record, image, encoded.segmented):
+            return
+        began = perf_counter()
+        handle = self._images.add(image)
+        collected.clock.write += perf_counter() - began
+        collected.records.append(replace(record, image=handle))
 
     def _miss_frame(self, record: Record, error: PonteError) -> None:
         """A frame that could not be had: a page in its place."""

@@ -121,7 +121,7 @@ class SpooledImages:
         kept = self._kept[handle]
         self._file.seek(kept.offset)
         image = replace(kept.bare, data=self._file.read(kept.length))
-        if not self.reduced:
+        if not self.reduced or image.stencil:
             return image
         from render.shrinking import shrunk
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ponte.geometry import FrameGeometry
@@ -12,6 +13,7 @@ from render.layout import BAND, FOOT, MARGIN, Box, Cell, Page, Size
 from render.pdf import Canvas, Colour
 from render.record import Record, series_title
 from render.scale_bar import draw_scale_bar
+from render.segments import draw_legend
 from render.texts import Texts
 from render.typeface import BOLD, REGULAR, Typeface
 
@@ -58,6 +60,7 @@ class PageFrame:
                 self._cell(canvas, cell, name, alone=page.alone)
                 if cell.record.image is not None:
                     resources.append((name, images.number(cell.record.image)))
+                resources += [(over, images.number(handle)) for over, handle, _ in _stencils(cell, name)]
         if page.sheet is None or page.sheet.framed:
             self._bands(canvas, page, number)
         return canvas, resources
@@ -69,11 +72,16 @@ class PageFrame:
         record = cell.record
         if record.video is not None and alone:
             cell = cell._replace(box=self._video_caption(canvas, record.video, cell.box))
+        if record.overlays:
+            size = _LARGE if alone else _SMALL
+            cell = cell._replace(box=draw_legend(canvas, record.overlays, cell.box, size, self.texts))
         key = (record.geometry, record.columns, record.rows, cell.box, cell.side, alone)
         placed = self._places.get(key)
         if placed is None:
             placed = self._places[key] = self._place(cell, alone=alone)
         canvas.image(name, *placed.picture)
+        for over, _, colour in _stencils(cell, name):
+            canvas.stencil(over, *placed.picture, colour)
         canvas.draw(placed.beside)
         if not alone:
             self._caption(canvas, cell)
@@ -223,7 +231,8 @@ class PageFrame:
         """`Instance 12 · Frame 3 of 50 · R MLO · Window C 40 W 400 · Position -12.5 mm`."""
         texts, parts = self.texts, [self._instance(record)]
         if record.frame_count > 1 and (record.image is not None or record.video is None):
-            parts.append(texts.frame.format(record.frame_number, record.frame_count))
+            numbers = _ranges(record.frames) or record.frame_number
+            parts.append(texts.frame.format(numbers, record.frame_count))
         parts.append(f"{record.geometry.laterality} {record.geometry.view}".strip())
         if record.window is not None:
             window = texts.number(record.window.center), texts.number(record.window.width)
@@ -232,6 +241,24 @@ class PageFrame:
         if record.slice_position_mm is not None:
             parts.append(texts.position.format(texts.number(record.slice_position_mm)))
         return _joined(*parts)
+
+
+def _stencils(cell: Cell, name: str) -> Iterator[tuple[str, int, Colour]]:
+    """Name, handle and colour of what is laid over the picture called `name`."""
+    for index, overlay in enumerate(cell.record.overlays):
+        if overlay.image is not None:
+            yield f"{name}S{index}", overlay.image, overlay.colour
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """`1, 4–6`."""
+    runs = list[list[int]]()
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return ", ".join("–".join(map(str, run)) for run in runs)
 
 
 def _letters(

@@ -43,6 +43,7 @@ class PageImage:
 
     `parameters` are further entries of the image dictionary, such as `/DecodeParms`. `icc_profile` says what
     the samples of `color_space`, DeviceGray or DeviceRGB, mean; without it they are those of the document.
+    A `stencil` has one bit a pixel and no colour space: where it is 1, the colour is laid on (8.9.6.2).
     """
 
     columns: int
@@ -52,6 +53,7 @@ class PageImage:
     data: bytes
     parameters: str = ""
     icc_profile: bytes | None = None
+    stencil: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,11 @@ class Canvas:
         placed = (width, height, x, y, name.encode("ascii"))
         self._parts.append(b"q %.2f 0 0 %.2f %.2f %.2f cm /%b Do Q" % placed)
 
+    def stencil(self, name: str, x: float, y: float, width: float, height: float, colour: Colour) -> None:
+        """Lay `colour` on where the stencil that the page's resources call `name` is open."""
+        placed = (*colour, width, height, x, y, name.encode("ascii"))
+        self._parts.append(b"q %.3f %.3f %.3f rg %.2f 0 0 %.2f %.2f %.2f cm /%b Do Q" % placed)
+
     def draw(self, other: Canvas) -> None:
         """Draw all that `other` has, once more."""
         self._parts.append(other.content())
@@ -187,10 +194,14 @@ class PdfWriter:
         """Write an image and return its number, for the resources of a page (8.9.5)."""
         dictionary = (
             f"/Type /XObject /Subtype /Image /Width {image.columns} /Height {image.rows} "
-            f"/ColorSpace {self._color_space(image)} /BitsPerComponent 8 /Interpolate false "
-            f"/Filter /{image.filter} {image.parameters}"
+            f"{self._samples(image)} /Interpolate false /Filter /{image.filter} {image.parameters}"
         )
         return self.add_stream(dictionary.rstrip().encode("ascii"), image.data)
+
+    def _samples(self, image: PageImage) -> str:
+        if image.stencil:
+            return "/ImageMask true /BitsPerComponent 1 /Decode [1 0]"
+        return f"/ColorSpace {self._color_space(image)} /BitsPerComponent 8"
 
     def _color_space(self, image: PageImage) -> str:
         """The colour space of an image; a profile is written once, however many have it (8.6.5.5)."""

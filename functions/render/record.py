@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from ponte.display import Window
 from ponte.geometry import UNKNOWN, FrameGeometry
+from ponte.pixelgrid import PixelGrid
 from ponte.study import InstanceAttributes, SeriesAttributes
 from ponte.video import VideoDescription
+from render.pdf import Colour
 from render.sheet import Document
 from render.texts import Texts
 
@@ -16,12 +18,22 @@ NO_SERIES = SeriesAttributes()
 
 
 @dataclass(frozen=True, slots=True)
+class Overlay:
+    """A segment on a picture: the handle of its stencil, None where it is empty, and what the legend says."""
+
+    image: int | None
+    colour: Colour
+    legend: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One frame, or one document: a few numbers, and attributes that its series shares.
 
     `image` is the handle of the image in the `ImageStore`, None where there is a `document`, or a `reason`
     why there is none. `columns` and `rows` are those of the frame, in whatever resolution it is kept. With
-    `video`, the image is the poster frame of one.
+    `video`, the image is the poster frame of one. Not `as_stored` is what a presentation state shows.
+    With `frames`, the image is the source of these frames of a segmentation, and `overlays` are drawn on it.
     """
 
     series: SeriesAttributes
@@ -39,6 +51,10 @@ class Record:
     detail: str = ""
     document: Document | None = None
     video: VideoDescription | None = None
+    grid: PixelGrid | None = None
+    as_stored: bool = True
+    frames: tuple[int, ...] = ()
+    overlays: tuple[Overlay, ...] = ()
 
     @property
     def unreadable(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -135,8 +135,7 @@ def _write_document(
     study = collected.study or StudyAttributes()
     records = sorted(collected.records, key=lambda record: record.order)
     pages = _within(Layout(options.grid, options.paper).pages(records), options.max_pages, collected)
-    shown = [cell.record.image for page in pages for cell in page.cells if cell.record.image is not None]
-    images.choose(shown, len(pages))
+    images.choose(_handles(pages), len(pages))
     sheets: Sequence[Sheet] = ()
     if options.cover_page:
         logo = options.clinic.picture()
@@ -155,6 +154,13 @@ def _write_document(
     writer.finish(DocumentInfo(title, PRODUCT, options.language, created))
 
 
+def _handles(pages: Iterable[Page]) -> Iterator[int]:
+    """The images on the pages, and what is laid over them."""
+    for record in (cell.record for page in pages for cell in page.cells):
+        handles = (record.image, *(overlay.image for overlay in record.overlays))
+        yield from (handle for handle in handles if handle is not None)
+
+
 def _within(pages: list[Page], most: int, collected: Collected) -> list[Page]:
     """The first of the pages; the images on the others are left out, and counted."""
     if not most or len(pages) <= most:
@@ -164,8 +170,9 @@ def _within(pages: list[Page], most: int, collected: Collected) -> list[Page]:
         for cell in page.cells:
             if cell.record.image is not None and id(cell.record) not in kept:
                 tally = collected.series[cell.record.series.series_instance_uid]
-                tally.shown, tally.left_out = tally.shown - 1, tally.left_out + 1
-                collected.shown, collected.left_out = collected.shown - 1, collected.left_out + 1
+                count = len(cell.record.frames) or 1
+                tally.shown, tally.left_out = tally.shown - count, tally.left_out + count
+                collected.shown, collected.left_out = collected.shown - count, collected.left_out + count
     return pages[:most]
 
 

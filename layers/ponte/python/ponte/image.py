@@ -41,6 +41,7 @@ from ponte.grayscale import Display
 from ponte.icc import profile_of
 from ponte.overlays import Overlay, draw, overlays_of
 from ponte.palette import Supplement, palette_of, supplement_of
+from ponte.pixelgrid import PixelGrid, pixel_grid_of
 from ponte.pixels import PixelReader, Values, native_endian, to_rgb, unsigned
 from ponte.quiet import BROKEN_INPUT, quiet
 
@@ -178,6 +179,16 @@ class Image:
         """Which way the frame lies, and how large its pixels are."""
         with quiet():
             return geometry_of(self._dataset, frame_index)
+
+    def pixel_grid(self, frame_index: int) -> PixelGrid | None:
+        """Where the pixels of this frame lie in the patient; None where the image does not say."""
+        with quiet():
+            return pixel_grid_of(self._dataset, frame_index)
+
+    def stored_values(self, frame_index: int) -> Values:
+        """The stored values of a frame, as unsigned bit patterns. Raises as `picture`."""
+        values, _ = self._reader.frame(frame_index)
+        return self._patterns(values)
 
     @property
     def icc_profile(self) -> bytes | None:
