@@ -25,6 +25,7 @@ PALE: Colour = (0.945, 0.955, 0.96)
 
 _NOTICE = 132.0  # height of a notice that has the page to itself
 _CAPTION, _CAPTION_GAP = 54.0, 8.0  # height of what stands over a poster frame, and of the space below it
+_UNDER = 7.8  # from a picture to the baseline of its caption
 _LARGE, _SMALL = 9.0, 6.5  # size of the letters beside a picture: alone, and among others
 
 Resources = list[tuple[str, int]]
@@ -84,7 +85,7 @@ class PageFrame:
             canvas.stencil(over, *placed.picture, colour)
         canvas.draw(placed.beside)
         if not alone:
-            self._caption(canvas, cell)
+            self._caption(canvas, cell, placed.picture.y - _UNDER)
 
     def _place(self, cell: Cell, *, alone: bool) -> _Placed:
         """The picture as large as its cell allows, and its letters and scale bar around it."""
@@ -105,14 +106,14 @@ class PageFrame:
         if record.width_mm:
             label = self.texts.at_detector if record.geometry.calibration == "imager" else ""
             right = x + width - letters if not alone else left + drawn_width
-            baseline = bottom - below - foot + 4 if alone else y + 2
+            baseline = bottom - below - foot + 4 if alone else bottom - _UNDER
             draw_scale_bar(beside, picture, right, baseline, record.width_mm, label, size, self.texts)
         return _Placed(picture, beside)
 
-    def _caption(self, canvas: Canvas, cell: Cell) -> None:
-        x, y, width, _ = cell.box
+    def _caption(self, canvas: Canvas, cell: Cell, baseline: float) -> None:
+        x, _, width, _ = cell.box
         room = width * (0.62 if cell.record.width_mm else 1.0)
-        canvas.text(x, y + 2, REGULAR.clip(self._line(cell.record), _SMALL, room), REGULAR, _SMALL, GRAY)
+        canvas.text(x, baseline, REGULAR.clip(self._line(cell.record), _SMALL, room), REGULAR, _SMALL, GRAY)
 
     def _notice(self, canvas: Canvas, cell: Cell, *, alone: bool) -> None:
         """In the place of a picture that could not be had, with the reason in words."""
@@ -137,7 +138,7 @@ class PageFrame:
             canvas.text(x, top - 82 - 11 * index, line, REGULAR, 8.5, GRAY)
         canvas.text(x, top - 116, REGULAR.clip(body, 10.5, room), REGULAR, 10.5)
         if not alone:
-            self._caption(canvas, cell)
+            self._caption(canvas, cell, y - _UNDER if y > box.y + _UNDER else box.y + 2)
 
     def _notice_words(self, record: Record) -> tuple[str, str, str]:
         """Title, detail and advice: of a video, what it is."""
