@@ -9,12 +9,11 @@ from urllib.parse import unquote, urlsplit
 from ponte.dicomweb import Credentials, DicomWebSource
 from ponte.errors import SourceRefused
 from ponte.folder import FolderSource
-from ponte.source import Source
 from ponte_aws import clients
 from render.settings import WorkerSettings
 
 
-def open_source(settings: WorkerSettings) -> Source:
+def open_source(settings: WorkerSettings) -> DicomWebSource | FolderSource:
     """The deployment's source. A folder is one in stage `local` alone: a function has no files to show.
 
     Raises `SourceRefused` where nothing usable is configured.

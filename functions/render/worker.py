@@ -124,8 +124,8 @@ def _render(jobs: Jobs, job: Job, run: str, settings: WorkerSettings) -> Job:
             cod_procedimento=_text(request.cod_procedimento),
         ),
     )
-    progress = _ProgressRow(jobs, job.job_id, run)
     source = open_source(settings)
+    progress = _ProgressRow(jobs, job.job_id, run, source.count(request.study_instance_uid))
     with tempfile.TemporaryFile(
         prefix="ponte-"
     ) as pdf_file:  # no name: gone with the process, however it ends
@@ -156,8 +156,8 @@ def _render(jobs: Jobs, job: Job, run: str, settings: WorkerSettings) -> Job:
 class _ProgressRow:
     """Writes the progress of a render into the row: the first frame marks the state, then once a second."""
 
-    def __init__(self, jobs: Jobs, job_id: str, run: str) -> None:
-        self._jobs, self._job_id, self._run = jobs, job_id, run
+    def __init__(self, jobs: Jobs, job_id: str, run: str, total: int | None) -> None:
+        self._jobs, self._job_id, self._run, self._total = jobs, job_id, run, total
         self._rendering = False
         self._next = 0.0
 
@@ -167,8 +167,8 @@ class _ProgressRow:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + 1
             counts = {"instances": progress.instances, "frames": progress.frames}
-            if progress.total is not None:
-                counts["total"] = progress.total
+            if self._total is not None:
+                counts["total"] = self._total
             self._jobs.record_progress(self._job_id, run=self._run, **counts)
 
     def mark_rendering(self) -> None:

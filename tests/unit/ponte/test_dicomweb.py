@@ -259,6 +259,25 @@ def test_an_empty_server_lists_no_studies(pacs: StubPacs) -> None:
     assert source(pacs).studies() == {}
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b'[{"0020000D": {"Value": ["1.2.3"]}, "00201208": {"Value": [7]}}]', 7),
+        (b'[{"0020000D": {"Value": ["1.2.3"]}}]', None),
+        (b"[]", None),
+        (b"[{}, {}]", None),
+        (b"not JSON", None),
+        (None, None),
+    ],
+)
+def test_how_many_instances_a_study_has_is_asked_and_never_an_error(
+    pacs: StubPacs, answer: bytes | None, expected: int | None
+) -> None:
+    pacs.routes["/dicom-web/studies"] = Answer(501) if answer is None else Answer(body=answer)
+    assert source(pacs).count("1.2.3") == expected
+    assert source(pacs).count("no UID") is None
+
+
 def test_redirects_within_the_origin_are_followed(pacs: StubPacs) -> None:
     pacs.routes[STUDY] = Answer(307, headers={"Location": "/elsewhere"})
     pacs.routes["/elsewhere"] = instances(b"one")

@@ -32,6 +32,7 @@ def test_a_study_is_found_in_all_folders_below_in_order(tmp_path: Path) -> None:
     assert origins(tmp_path) == ["IMG0001", "a/1.txt", "a/10.dcm", "b/2"]
     assert origins(tmp_path, OTHER_UID) == ["a/other.dcm"]
     assert FolderSource(tmp_path).studies() == {STUDY_UID: 4, OTHER_UID: 1}
+    assert FolderSource(tmp_path).count(STUDY_UID) == 4
 
 
 def test_the_bytes_are_the_files(tmp_path: Path) -> None:

@@ -298,3 +298,16 @@ def test_a_permanent_refusal_is_not_retried(aws: Aws, study: Path, monkeypatch: 
     job_id = make_job(aws).job_id
     assert work(job_id) == []
     assert aws.jobs.get(job_id).state is State.FAILED
+
+
+def test_the_total_is_in_the_row_while_images_are_rendered(
+    aws: Aws, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[dict[str, int]] = []
+
+    def note(self: Jobs, job_id: str, *, run: str, **counts: int) -> None:
+        recorded.append(counts)
+
+    monkeypatch.setattr(Jobs, "record_progress", note)
+    assert work(make_job(aws).job_id) == []
+    assert recorded[0]["total"] == 3

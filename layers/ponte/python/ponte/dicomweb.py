@@ -136,6 +136,17 @@ class DicomWebSource:
         rows = self._json(f"{self._url}/studies?includefield={_COUNT}&limit={limit}")
         return {uid: _number(row, _COUNT) for row in rows[:limit] if (uid := _uid(row, _STUDY))}
 
+    def count(self, study_instance_uid: str) -> int | None:
+        """How many instances the server says the study has, asked once; None where it does not say."""
+        if "{study}" in self._url or not is_valid_uid(study_instance_uid):
+            return None
+        asked = f"StudyInstanceUID={quote(study_instance_uid, safe='')}&includefield={_COUNT}"
+        try:
+            rows = list(self._search(f"{self._url}/studies?{asked}"))
+        except PonteError:
+            return None
+        return _number(rows[0], _COUNT) or None if len(rows) == 1 else None
+
     def _from_root(self, uid: str) -> Iterator[Fetched]:
         study = f"{self._url}/studies/{uid}"
         try:

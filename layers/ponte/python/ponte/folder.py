@@ -56,6 +56,10 @@ class FolderSource:
         found = Counter(uid for entry in self._files() if (uid := self._study_of(entry)))
         return dict(sorted(found.items()))
 
+    def count(self, study_instance_uid: str) -> int | None:
+        """How many files `instances` will hand out."""
+        return sum(map(len, self._choose(study_instance_uid)))
+
     def _choose(self, wanted: str) -> tuple[list[str], list[str]]:
         chosen, unreadable = [], []
         for entry in self._files():
