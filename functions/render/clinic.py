@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from io import BytesIO
@@ -41,11 +40,11 @@ class Clinic:
             raise InvalidRequest(f"The clinic's logo has more than {LOGO_BYTES} bytes")
 
     @classmethod
-    def from_environment(cls) -> Self:
-        """CLINIC_COLOUR, and the logo that was deployed with the function."""
+    def deployed(cls, colour: str) -> Self:
+        """With the logo that was deployed with the function."""
         found = (LOGO_FOLDER / name for name in ("logo.png", "logo.jpg"))
         logo = next((path.read_bytes() for path in found if path.is_file()), b"")
-        return cls(logo, os.environ.get("CLINIC_COLOUR", ""))
+        return cls(logo, colour)
 
     def accent(self, usual: Colour) -> Colour:
         """The colour of headings and rules."""

@@ -56,6 +56,7 @@ class WorkerSettings(BaseSettings):
     retry_base_seconds: int = Field(default=30, ge=0, le=900)
     lease_seconds: int = Field(default=90, ge=1, le=900)
     pdf_language: Language = "pt-BR"
+    clinic_colour: str = ""
     public_url: str = ""
 
 

@@ -116,7 +116,7 @@ def _render(jobs: Jobs, job: Job, run: str, settings: WorkerSettings) -> Job:
         series=request.series,
         key_images=request.key_images,
         job_url=f"{settings.public_url.rstrip('/')}/jobs/{job.job_id}" if settings.public_url else "",
-        clinic=Clinic.from_environment(),
+        clinic=Clinic.deployed(settings.clinic_colour),
         max_workers=min(request.max_workers, settings.max_allowed_workers),
         codes=RequestCodes(
             exam_id=str(request.exam_id),

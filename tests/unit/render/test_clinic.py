@@ -72,13 +72,11 @@ def test_text_on_a_light_ground_is_black() -> None:
     assert readable_on((0.05, 0.36, 0.45)) == (1.0, 1.0, 1.0)
 
 
-def test_the_environment_and_the_deployed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_logo_that_is_deployed_with_the_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clinic, "LOGO_FOLDER", tmp_path)
-    monkeypatch.delenv("CLINIC_COLOUR", raising=False)
-    assert Clinic.from_environment() == Clinic()
+    assert Clinic.deployed("") == Clinic()
     (tmp_path / "logo.jpg").write_bytes(logo("JPEG"))
-    monkeypatch.setenv("CLINIC_COLOUR", "#0000ff")
-    assert Clinic.from_environment() == Clinic(logo("JPEG"), "#0000ff")
+    assert Clinic.deployed("#0000ff") == Clinic(logo("JPEG"), "#0000ff")
 
 
 def test_the_code_leads_to_the_job_and_is_not_on_an_anonymous_cover() -> None:
