@@ -56,6 +56,9 @@ def pacs_stub(
 
     class Stub(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if "StudyInstanceUID=" in self.path:  # how many instances there are: it does not say
+                self.send_error(501)
+                return
             asked.append(self.path)
             self.send_response(200)
             self.send_header("Content-Type", content_type)

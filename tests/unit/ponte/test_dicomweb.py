@@ -276,6 +276,7 @@ def test_how_many_instances_a_study_has_is_asked_and_never_an_error(
     pacs.routes["/dicom-web/studies"] = Answer(501) if answer is None else Answer(body=answer)
     assert source(pacs).count("1.2.3") == expected
     assert source(pacs).count("no UID") is None
+    assert DicomWebSource("http://127.0.0.1:9/dicom-web").count("1.2.3") is None
 
 
 def test_redirects_within_the_origin_are_followed(pacs: StubPacs) -> None:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from io import BytesIO
 from itertools import count, islice
@@ -42,6 +42,7 @@ _ACCEPT_JSON: Final = "application/dicom+json"
 _STUDY: Final = "0020000D"
 _SERIES: Final = "0020000E"
 _INSTANCE: Final = "00080018"
+_HASTY_S: Final = 3.0
 _COUNT: Final = "00201208"  # Number of Study Related Instances
 
 _CHUNK = 1 << 18
@@ -137,13 +138,18 @@ class DicomWebSource:
         return {uid: _number(row, _COUNT) for row in rows[:limit] if (uid := _uid(row, _STUDY))}
 
     def count(self, study_instance_uid: str) -> int | None:
-        """How many instances the server says the study has, asked once; None where it does not say."""
+        """How many instances the server says the study has; None where it does not say.
+
+        Asked once, and not waited for: nobody needs the number, it is only good to know.
+        """
         if "{study}" in self._url or not is_valid_uid(study_instance_uid):
             return None
         asked = f"StudyInstanceUID={quote(study_instance_uid, safe='')}&includefield={_COUNT}"
+        hasty = replace(self._limits, connect_s=_HASTY_S, read_s=_HASTY_S)
+        source = DicomWebSource(self._url, credentials=self._credentials, limits=hasty)
         try:
-            rows = list(self._search(f"{self._url}/studies?{asked}"))
-        except PonteError:
+            rows = list(source._search(f"{self._url}/studies?{asked}"))
+        except (PonteError, Retry):
             return None
         return _number(rows[0], _COUNT) or None if len(rows) == 1 else None
 
