@@ -3,7 +3,7 @@
 The whole directory and the header of every member are checked before any member is read; size, checksum and
 time while it is. Members are handed out as bytes and never written under their own names. A member that is an
 archive is opened, one that is in it is not; the budgets are shared. Nothing here is Python's own ZIP reader:
-see docs/adr/0006.
+see docs/adr/0008.
 """
 
 from __future__ import annotations
