@@ -162,17 +162,23 @@ def _handles(pages: Iterable[Page]) -> Iterator[int]:
 
 
 def _within(pages: list[Page], most: int, collected: Collected) -> list[Page]:
-    """The first of the pages; the images on the others are left out, and counted."""
+    """The first of the pages; images on others, and documents that end there, are left out and counted."""
     if not most or len(pages) <= most:
         return pages
     kept = {id(cell.record) for page in pages[:most] for cell in page.cells}
-    for page in pages[most:]:
-        for cell in page.cells:
-            if cell.record.image is not None and id(cell.record) not in kept:
-                tally = collected.series[cell.record.series.series_instance_uid]
-                count = len(cell.record.frames) or 1
-                tally.shown, tally.left_out = tally.shown - count, tally.left_out + count
-                collected.shown, collected.left_out = collected.shown - count, collected.left_out + count
+    beyond = {id(cell.record): cell.record for page in pages[most:] for cell in page.cells}
+    for name, record in beyond.items():
+        if record.document is not None:
+            collected.documents, count = collected.documents - 1, 1
+        elif record.image is not None and name not in kept:
+            count = len(record.frames) or 1
+            collected.shown -= count
+        else:
+            continue
+        tally = collected.series[record.series.series_instance_uid]
+        tally.shown, tally.left_out = tally.shown - count, tally.left_out + count
+        collected.left_out += count
+    collected.records = [record for record in collected.records if id(record) in kept or record.reason]
     return pages[:most]
 
 

@@ -8,7 +8,11 @@ import numpy as np
 import pikepdf
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, UltrasoundImageStorage
+from pydicom.uid import (
+    BasicTextSRStorage,
+    DigitalMammographyXRayImageStorageForPresentation,
+    UltrasoundImageStorage,
+)
 
 from ponte.errors import InvalidRequest
 from ponte.geometry import FrameGeometry
@@ -16,7 +20,7 @@ from ponte.study import InstanceAttributes, SeriesAttributes
 from render.layout import Box, Layout, Page, free_area
 from render.options import Grid, RenderOptions
 from render.record import Record
-from tests.unit.render.studies import SERIES, damaged, gray
+from tests.unit.render.studies import SERIES, damaged, encoded, gray, plain
 from tests.unit.render.test_study import bookmarks_of, pixels_of, rendered, text_of
 
 WIDE, TALL = np.zeros((10, 40), np.uint16), np.zeros((40, 10), np.uint16)
@@ -187,6 +191,19 @@ def test_pages_beyond_the_limit_are_left_out_with_their_images() -> None:
         one for one in pdf.objects if isinstance(one, pikepdf.Stream) and one.get("/Subtype") == "/Image"
     ]
     assert len(images) == 2
+
+
+def test_a_report_beyond_the_limit_of_pages_is_not_counted_as_shown() -> None:
+    text = Dataset()
+    text.ValueType, text.RelationshipType, text.TextValue = "TEXT", "CONTAINS", "Normal."
+    content = {"ValueType": "CONTAINER", "Modality": "SR", "ContentSequence": [text]}
+    report = encoded(plain(BasicTextSRStorage, 2, **content))
+    whole, _ = rendered(gray(1), report, options=RenderOptions(language="en"))
+    assert (whole.documents, whole.left_out, len(whole.sources)) == (1, 0, 2)
+    answer, pdf = rendered(gray(1), report, options=RenderOptions(language="en", max_pages=1))
+    assert (answer.shown, answer.documents, answer.left_out) == (1, 0, 1)
+    assert [uid for _, uid in answer.sources] == [f"{SERIES}.1"]
+    assert "earlier renderings: 1" in text_of(pdf.pages[0])
 
 
 def test_a_document_keeps_within_its_size() -> None:
