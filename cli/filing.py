@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from cli.sources import is_address, read_credentials, split_study
+from ponte.destination import Outgoing
 from ponte.encapsulated import Document, StudyHeader, document_uid, patient_id, write_encapsulated_pdf
 from ponte.errors import InvalidRequest, PonteError
 from ponte.source import Fetched, Source
-from ponte.stow import Outgoing, StowDestination
+from ponte.stow import StowDestination
 from render.options import RenderOptions
 from render.report import RenderReport
 from render.version import PRODUCT
@@ -25,7 +26,7 @@ _SENTENCES: Final = {"stored": "stored as {}", "stored_with_warning": "stored wi
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """What became of the PDF. `status` is that of `ponte.stow.Outcome`, or `failed`: nothing was answered."""
+    """What became of the PDF. `status` is that of an `Outcome`, or `failed`: nothing was answered."""
 
     sop_instance_uid: str
     status: str

@@ -120,6 +120,14 @@ def test_zb_06_one_level_is_opened() -> None:
     assert entries_of(broken) == [("a.dcm", None), ("inner.zip", "ZIP_TRUNCATED")]
 
 
+def test_an_archive_is_gone_on_with_behind_any_of_its_members() -> None:
+    data = archive({"a.dcm": A, "inner.zip": archive({"b.dcm": B, "c.txt": b"text"}), "d.dcm": B})
+    members = list(Archive(io.BytesIO(data)).members())
+    assert [m.position for m in members] == [1, 0, 0, 3]
+    assert [m.name for m in Archive(io.BytesIO(data)).members(1)] == [m.name for m in members[1:]]
+    assert not list(Archive(io.BytesIO(data)).members(3))
+
+
 def test_zb_06_budgets_are_shared_with_what_is_nested() -> None:
     data = archive({"1.zip": archive(), "2.zip": archive()})
     inner = len(archive())

@@ -12,10 +12,11 @@ import pytest
 
 from cli import main as command
 from infra.local.orthanc import Orthanc
+from ponte.destination import Outcome, Outgoing
 from ponte.dicomweb import Credentials, DicomWebSource
 from ponte.errors import AccessRefused
 from ponte.instance import open_instance
-from ponte.stow import Outcome, Outgoing, StoreLimits, StowDestination
+from ponte.stow import StoreLimits, StowDestination
 from tests.factories import encode, make_ct, uid
 
 pytestmark = pytest.mark.orthanc

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import pytest
@@ -25,6 +26,7 @@ ONE, OTHER = (hashlib.sha256(name).hexdigest() for name in (b"one", b"other"))
 NEW, DUPLICATE, CONFLICT = Claim(Finding.NEW), Claim(Finding.DUPLICATE), Claim(Finding.CONFLICT, True)
 UID_TWIN = Claim(Finding.DUPLICATE, True)
 THREADS = 8
+T = TypeVar("T")
 
 
 def dynamo() -> Store:
@@ -147,8 +149,42 @@ def test_a_row_that_never_holds_still_is_a_reason_to_come_back() -> None:
         def swap(self, key: str, before: Row | None, after: Row | None) -> bool:
             return False
 
+        def together(self, steps: Sequence[Callable[[], T]]) -> list[T]:
+            return [step() for step in steps]
+
     with pytest.raises(LedgerBusy):
         Ledger(Restless(), Policy.UID_ONLY).claim("1.2.3", ONE, "first")
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_who_confirmed_an_instance_is_told_so_when_it_asks_again(policy: Policy, store: Store) -> None:
+    ledger = Ledger(store, policy)
+    arrive(ledger, "1.2.3", ONE)
+    assert ledger.claim("1.2.3", ONE, "first") == Claim(Finding.DONE)
+    assert ledger.claim("1.2.3", ONE, "second") == DUPLICATE
+    ledger.release("1.2.3", ONE, "first")
+    assert ledger.claim("1.2.3", ONE, "second") == DUPLICATE
+
+
+def test_steps_taken_together_are_each_as_if_alone(store: Store) -> None:
+    ledger = Ledger(store, Policy.UID_THEN_SHA256)
+    uids = [f"1.2.{n}" for n in range(20)]
+    claims = ledger.together([partial(ledger.claim, uid, ONE, "first") for uid in [*uids, "1.2.0"]])
+    assert Counter(claims) == {NEW: 21}
+    ledger.together([partial(ledger.confirm, uid, ONE, "first") for uid in uids])
+    again = ledger.together([partial(ledger.claim, uid, ONE, "second") for uid in uids])
+    assert set(again) == {DUPLICATE}
+
+
+def test_where_one_of_several_steps_fails_a_file_keeps_nothing_of_them(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise ClaimLost("lost")
+
+    opened = SqliteStore(tmp_path / "ledger.sqlite")
+    with pytest.raises(ClaimLost):
+        opened.together([lambda: opened.swap("a", None, Row(ONE)), fail])
+    assert opened.get("a") is None
+    opened.close()
 
 
 def test_no_uid_stands_in_the_ledger(tmp_path: Path) -> None:

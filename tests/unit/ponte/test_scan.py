@@ -236,3 +236,17 @@ def test_a_scan_leaves_nothing_to_the_garbage_collector() -> None:
         assert [reference() for reference in left] == [None] * 3
     finally:
         gc.enable()
+
+
+def test_the_verdict_says_where_the_dataset_begins() -> None:
+    assert scan([CT]).dataset_start == DATASET
+    assert scan([CT[DATASET:]]).dataset_start == 0
+    assert scan([CT[:140]]).dataset_start is None
+
+
+def test_values_that_were_asked_for_are_kept_and_not_shown() -> None:
+    scanner = Scanner(keep=frozenset({0x00100010, 0x00080060, 0x00181030}))
+    scanner.feed(encode(make_ct(PatientName="CANARY^ONE", Modality="CT")))
+    verdict = scanner.finish()
+    assert verdict.values == {0x00100010: b"CANARY^ONE", 0x00080060: b"CT"}
+    assert "CANARY" not in repr(verdict)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ponte.destination import Outcome, Outgoing
 from ponte.dicomweb import Credentials
 from ponte.errors import (
     AccessRefused,
@@ -23,7 +24,7 @@ from ponte.errors import (
     SourceUnavailable,
 )
 from ponte.multipart import PartLimits, boundary_of, iterate_parts
-from ponte.stow import Outcome, Outgoing, StoreLimits, StowDestination
+from ponte.stow import StoreLimits, StowDestination
 from tests.stub_pacs import Answer, Asked, StubPacs, stub_pacs
 from tests.tls import self_signed_context
 

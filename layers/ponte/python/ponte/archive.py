@@ -68,14 +68,15 @@ class Archive:
         self._places = dict(places(stream, self._directory))
         self._notes = ("PREFIX_DATA",) if self._directory.prefix else ()
 
-    def members(self) -> Iterator[Member]:
+    def members(self, first: int = 0) -> Iterator[Member]:
         """Yield every member in the order of their places; those of an archive within it in its stead.
 
-        A member must be read, or left alone for good, before the next is asked for.
+        A member must be read, or left alone for good, before the next is asked for. Each has a `position`:
+        given as `first` to the same archive later on, that goes on behind it, and reads nothing before.
         """
-        for entry in self._directory.entries:
+        for position, entry in enumerate(self._directory.entries[first:], first + 1):
             if not entry.is_folder:
-                yield from self._expand(entry)
+                yield from self._expand(entry, position)
 
     def _check_budget(self) -> int:
         """What all members would take. A size that deflate cannot reach is a lie, and does not count."""
@@ -89,8 +90,9 @@ class Archive:
         """What the members of an archive of this size may take."""
         return min(self._limits.total_bytes, max(self._limits.free_bytes, self._limits.ratio * size))
 
-    def _expand(self, entry: Entry) -> Iterator[Member]:
-        member = Member(shown_name(entry.raw_name, entry.index), self._notes, irregular(entry.mode))
+    def _expand(self, entry: Entry, position: int) -> Iterator[Member]:
+        name = shown_name(entry.raw_name, entry.index)
+        member = Member(name, position, self._notes, irregular(entry.mode))
         if member.skipped:
             yield member
             return
@@ -120,7 +122,7 @@ class Archive:
             self._members += nested._members
             self._total += nested._total
             for inner in nested.members():
-                yield replace(inner, name=f"{member.name}/{inner.name}")
+                yield replace(inner, name=f"{member.name}/{inner.name}", position=0)
 
     def _check_nested(self, entry: Entry) -> None:
         limit = self._limits.nested_bytes

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ponte.errors import NotDicom, TransientError
+
+T = TypeVar("T")
 
 _ATTEMPTS = 8
 _DEFAULT_LEASE_S = 900.0
@@ -33,6 +35,7 @@ class Finding(StrEnum):
 
     NEW = "new"
     DUPLICATE = "duplicate"
+    DONE = "done"
     CONFLICT = "UID_CONFLICT"
     PENDING = "pending"
 
@@ -41,7 +44,8 @@ class Finding(StrEnum):
 class Claim:
     """What is known of an instance. `other_digest` marks the duplicate by UID whose content is another.
 
-    NEW is the claimant's to send, and to confirm or release. PENDING is in somebody else's hands: ask later.
+    NEW is the claimant's to send, and to confirm or release. DONE is what the claimant itself has confirmed,
+    before an interruption. PENDING is in somebody else's hands: ask later.
     """
 
     finding: Finding
@@ -50,11 +54,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the ledger. `owner` is "" when the instance is known for good."""
+    """One line of the ledger: a claim of `owner`, or, where that never expires, what it has confirmed."""
 
     digest: str
     owner: str = ""
     expires_at: float = 0.0
+
+    @property
+    def is_known(self) -> bool:
+        """True for an instance that has arrived."""
+        return not self.expires_at
 
 
 class LedgerBusy(TransientError):
@@ -78,6 +87,13 @@ class Store(Protocol):
 
     def swap(self, key: str, before: Row | None, after: Row | None) -> bool:
         """Put `after` in the place of `before` (None is no row), durably; False where it is not there."""
+        ...
+
+    def together(self, steps: Sequence[Callable[[], T]]) -> list[T]:
+        """Do several steps, each of them gets and swaps, at less than the cost of one after the other.
+
+        What they changed is durable when this returns. Steps must not depend on each other's order.
+        """
         ...
 
 
@@ -116,7 +132,7 @@ class Ledger:
         """The instance has arrived: it is known from now on, by UID and by digest. Raises `ClaimLost`."""
         key, other = self._keys(sop_instance_uid, sha256)
         row = self._store.get(key)
-        known = Row(sha256)
+        known = Row(sha256, owner)
         if row != known and (row is None or row.owner != owner or not self._store.swap(key, row, known)):
             raise ClaimLost("The claim on the instance is over")
         self._store.swap(other, None, known)  # for the day when the policy is another
@@ -125,8 +141,12 @@ class Ledger:
         """Give a claim back: the instance did not arrive."""
         key, _ = self._keys(sop_instance_uid, sha256)
         row = self._store.get(key)
-        if row is not None and row.owner == owner:
+        if row is not None and row.owner == owner and not row.is_known:
             self._store.swap(key, row, None)
+
+    def together(self, steps: Sequence[Callable[[], T]]) -> list[T]:
+        """Several claims, confirmations or releases at once: see `Store.together`."""
+        return self._store.together(steps)
 
     def _keys(self, sop_instance_uid: str | None, sha256: str) -> tuple[str, str]:
         """The key that the policy goes by, and the other. UIDs stand there hashed: they name a patient."""
@@ -141,8 +161,9 @@ class Ledger:
         other_digest = row.digest != mine.digest
         if other_digest and self._policy is Policy.UID_THEN_SHA256:
             return Claim(Finding.CONFLICT, other_digest)
-        if not row.owner:
-            return Claim(Finding.DUPLICATE, other_digest)
+        if row.is_known:
+            mine_already = row.owner == mine.owner and bool(mine.owner) and not other_digest
+            return Claim(Finding.DONE if mine_already else Finding.DUPLICATE, other_digest)
         if row.owner == mine.owner or row.expires_at <= self._now():
             return Claim(Finding.NEW)
         return Claim(Finding.PENDING, other_digest)

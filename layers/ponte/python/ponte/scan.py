@@ -8,8 +8,8 @@ a reason. PS3.10 7.1, PS3.5 7, PS3.3 C.7.6.3.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from pydicom.uid import (
@@ -50,7 +50,9 @@ _OF_PIXELS = ("NO_PIXEL_DATA", "PIXEL_")
 class Verdict:
     """What became of the scan. `reason` is None for an instance that is accepted.
 
-    UIDs are given only where they are UIDs. `sha256` is over the dataset without preamble and file meta.
+    UIDs are given only where they are UIDs. `sha256` is over the dataset without preamble and file meta; it
+    begins `dataset_start` bytes into the instance. `values` has what the scanner was asked to keep, as raw
+    bytes (None for a value too long): it may name the patient, so that it is never shown.
     """
 
     reason: str | None
@@ -60,6 +62,8 @@ class Verdict:
     sop_instance_uid: str | None
     transfer_syntax_uid: str | None
     sha256: str | None
+    dataset_start: int | None = None
+    values: Mapping[int, bytes | None] = field(default_factory=dict, repr=False)
 
     @property
     def accepted(self) -> bool:
@@ -83,11 +87,20 @@ def scan(pieces: Iterable[bytes], *, digest: bool = True) -> Verdict:
 class Scanner:
     """Takes the bytes of one instance in any pieces and gives a verdict; it never raises on what they are.
 
-    With `transfer_syntax_uid` they are a dataset alone, as it travels in a C-STORE. What is held in memory
-    does not grow with the instance.
+    With `transfer_syntax_uid` they are a dataset alone, as it travels in a C-STORE. `keep` names tags of the
+    dataset whose values the verdict is to have. What is held in memory does not grow with the instance.
     """
 
-    def __init__(self, *, transfer_syntax_uid: str | None = None, digest: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        transfer_syntax_uid: str | None = None,
+        digest: bool = True,
+        keep: frozenset[int] = frozenset(),
+    ) -> None:
+        self._keep = keep
+        self._fed = 0
+        self._dataset_start = 0
         self._digest = hashlib.sha256() if digest else None
         self._has_dataset = False
         self._failure: PonteError | None = None
@@ -105,6 +118,7 @@ class Scanner:
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
+        self._fed += len(data)
         if self._failure is None:
             self._attempt(lambda: self._stage(self, data))
         elif self._has_dataset and self._digest:
@@ -125,6 +139,8 @@ class Scanner:
             sop_instance_uid=_uid(sop_instance_uid),
             transfer_syntax_uid=self._syntax,
             sha256=self._digest.hexdigest() if self._digest and self._has_dataset else None,
+            dataset_start=self._dataset_start if self._has_dataset else None,
+            values={tag: values[tag] for tag in self._keep if tag in values},
         )
 
     def _attempt(self, step: Callable[[], None]) -> None:
@@ -172,6 +188,7 @@ class Scanner:
     def _begin_dataset(self, syntax: UID | None, data: bytes) -> None:
         """From here on it is the dataset. Without a transfer syntax its first element tells its encoding."""
         self._syntax = syntax
+        self._dataset_start = self._fed - len(data)
         if syntax in _DEFLATED:
             self._inflater = Inflater(INFLATE_LIMIT)
         self._has_dataset = True
@@ -201,7 +218,7 @@ class Scanner:
         if encoding.implicit != (self._syntax == ImplicitVRLittleEndian):
             self._notes.append("META_MISMATCH")
         self._pixels = PixelCheck(self._syntax, little_endian=encoding.little_endian)
-        walker = Walker(encoding, _KEPT, self._pixels)
+        walker = Walker(encoding, _KEPT | self._keep, self._pixels)
         self._pixels.values = walker.values
         return walker
 

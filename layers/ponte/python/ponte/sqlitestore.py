@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
-from typing import Final
+from threading import RLock
+from typing import Final, TypeVar
 
 from ponte.dedup import Row
 from ponte.errors import InvalidRequest
+
+T = TypeVar("T")
 
 SCHEMA: Final = 1
 _BUSY_S = 30.0
@@ -29,7 +31,7 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = Lock()
+        self._lock = RLock()
         self._database = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             self._open(path)
@@ -78,6 +80,11 @@ class SqliteStore:
             statement = f"UPDATE ledger SET digest = ?, owner = ?, expires_at = ? WHERE {same}"  # noqa: S608
             return self._changed(statement, (*new, *old))
 
+    def together(self, steps: Sequence[Callable[[], T]]) -> list[T]:
+        """All in one transaction: one write to the disk. Where a step raises, nothing was changed."""
+        with self._lock, self._transaction():
+            return [step() for step in steps]
+
     def close(self) -> None:
         """Let go of the file."""
         self._database.close()
@@ -92,6 +99,9 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        if self._database.in_transaction:
+            yield  # a step of several: the outermost begins and ends it
+            return
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -10,16 +10,17 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from io import SEEK_END, BytesIO
-from typing import Any, BinaryIO, Literal
+from io import BytesIO
+from typing import Any
 from urllib.parse import urljoin
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError, SSLError
 
+from ponte.destination import Outcome, Outgoing
 from ponte.dicomweb import BUSY, REDIRECTS, Credentials, Retry, checked_address, origin_of, retry_after_s
 from ponte.errors import (
     AccessRefused,
@@ -30,11 +31,8 @@ from ponte.errors import (
     InvalidRequest,
     LimitExceeded,
     PonteError,
-    SourceUnavailable,
 )
 from ponte.storeanswer import Said, describe_failure, describe_warning, is_temporary, read_answer
-
-Status = Literal["stored", "stored_with_warning", "refused", "unknown"]
 
 _CHUNK = 256 << 10
 _STALL_S = 60.0
@@ -43,53 +41,6 @@ _SAME_METHOD = frozenset({307, 308})
 _CONTENT = frozenset({400, 413, 415, 422})  # statuses that are about what was sent, not about the address
 _PART_HEAD = "--{}\r\nContent-Type: application/dicom\r\n\r\n"
 _PART_END = b"\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """An instance to be stored: a whole Part 10 stream (PS3.10), in memory or in a file that can seek.
-
-    It is read from its start, and once more where the request is repeated.
-    """
-
-    sop_instance_uid: str
-    content: bytes | BinaryIO = field(repr=False)
-
-    @property
-    def size_bytes(self) -> int:
-        if isinstance(self.content, bytes):
-            return len(self.content)
-        return self.content.seek(0, SEEK_END)
-
-    def chunks(self, size: int) -> Iterator[bytes]:
-        """Exactly `size` bytes. Raises `SourceUnavailable` for a file that has become shorter."""
-        if isinstance(self.content, bytes):
-            yield from (self.content[at : at + _CHUNK] for at in range(0, size, _CHUNK))
-            return
-        self.content.seek(0)
-        while size:
-            chunk = _read(self.content, min(size, _CHUNK))
-            size -= len(chunk)
-            yield chunk
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the server says of one instance.
-
-    `unknown` is what its answer does not name: it may have it or not, and must be asked again. `reason` is
-    the number of a Failure Reason (0008,1197) or a Warning Reason (0008,1196), where it gives one.
-    """
-
-    sop_instance_uid: str
-    status: Status
-    detail: str = ""
-    reason: int | None = None
-    retryable: bool = False
-
-    @property
-    def stored(self) -> bool:
-        return self.status in ("stored", "stored_with_warning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,16 +234,6 @@ class _Pool(urllib3.HTTPConnectionPool):
 
 class _TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _SendingTls
-
-
-def _read(stream: BinaryIO, size: int) -> bytes:
-    try:
-        chunk = stream.read(size)
-    except OSError as error:
-        raise SourceUnavailable(f"What is to be stored cannot be read: {type(error).__name__}") from error
-    if not chunk:
-        raise SourceUnavailable("What is to be stored became shorter while it was sent")
-    return chunk
 
 
 def _batches(instances: Iterable[Outgoing], limits: StoreLimits) -> Iterator[list[Outgoing]]:

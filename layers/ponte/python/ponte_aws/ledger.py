@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -12,6 +14,9 @@ from ponte.dedup import Row
 if TYPE_CHECKING:
     from types_boto3_dynamodb.service_resource import Table
 
+T = TypeVar("T")
+
+_AT_ONCE = 8
 _SAME = "digest = :digest AND #owner = :owner AND expires_at = :expires_at"
 _NAMES = {"#owner": "owner"}
 
@@ -48,6 +53,11 @@ class DynamoStore:
                 raise
             return False
         return before is not None or after is not None
+
+    def together(self, steps: Sequence[Callable[[], T]]) -> list[T]:
+        """Side by side: each is durable by itself."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(lambda step: step(), steps))
 
 
 def _values(row: Row) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ponte.archiving.names import is_litter
@@ -18,10 +18,12 @@ _SKIPPED = {"SYMLINK": "A symbolic link", "NOT_REGULAR": "A device, a FIFO or a 
 class Member:
     """A member of an archive. `name` is fit to be shown, and for nothing else.
 
+    `position` is where to go on after it: see `Archive.members`. 0 says that more of the same entry may come.
     `skipped` is a reason not to look at it, `error` why it cannot be had.
     """
 
     name: str
+    position: int = 0
     notes: tuple[str, ...] = ()
     skipped: str | None = None
     error: PonteError | None = None
@@ -33,14 +35,25 @@ class Member:
             raise self.error
         yield from self.source
 
-    def scan(self, *, digest: bool = True) -> Verdict:
-        """The verdict on the instance: accepted only where archive and instance are sound."""
+    def scan(
+        self,
+        *,
+        digest: bool = True,
+        keep: frozenset[int] = frozenset(),
+        spool: Callable[[bytes], object] | None = None,
+    ) -> Verdict:
+        """The verdict on the instance: accepted only where archive and instance are sound.
+
+        `spool` is given each piece as it goes by; `keep` is that of `Scanner`.
+        """
         if self.skipped is not None:
             return Verdict.refused(self.skipped, _SKIPPED[self.skipped])
-        scanner = Scanner(digest=digest)
+        scanner = Scanner(digest=digest, keep=keep)
         try:
             for piece in self.pieces():
                 scanner.feed(piece)
+                if spool is not None:
+                    spool(piece)
         except PonteError as error:
             return Verdict.refused(error.code, error.detail)
         verdict = scanner.finish()

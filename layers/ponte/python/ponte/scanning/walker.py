@@ -40,7 +40,7 @@ FLOAT_PIXEL_DATA: Final = 0x7FE00008
 DOUBLE_FLOAT_PIXEL_DATA: Final = 0x7FE00009
 
 _PIXELS = frozenset({FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA})
-_KEPT_BYTES = 256  # of a value that is asked for; none of those is as long
+_KEPT_BYTES = 1024  # of a value that is asked for; none that may be is as long
 _HEADER, _LONG_HEADER, _PEEK = 8, 12, 4
 _DELIMITERS, _META = 0xFFFE, 0x0002
 _FORBIDDEN_GROUPS = frozenset({0x0000, _META})

@@ -1,0 +1,1 @@
+"""The edge router: receives what modalities send, keeps it safe, sends it on."""
