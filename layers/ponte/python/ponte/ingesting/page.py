@@ -30,16 +30,21 @@ header { background: var(--paper); border: 1px solid var(--line); border-left: 6
 .quarantined { --state: var(--quarantined) } .interrupted { --state: var(--interrupted) }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.25rem; margin: 1rem 0 0 }
 dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere }
-.sums { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .75rem; margin-top: 1rem }
-.sums div { background: var(--paper); border: 1px solid var(--line); border-radius: 8px; padding: .75rem 1rem }
+.sums { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .75rem;
+  margin-top: 1rem }
+.sums div { background: var(--paper); border: 1px solid var(--line); border-radius: 8px;
+  padding: .75rem 1rem }
 .sums b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums }
 .sums span { color: var(--soft); font-size: .85rem }
 table { width: 100%; border-collapse: collapse; background: var(--paper); border: 1px solid var(--line);
   table-layout: fixed; font-size: .875rem }
 th { text-align: left; color: var(--soft); font-weight: 600; background: #fafbfc }
-th, td { padding: .4rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere }
-.n { width: 4.5rem; text-align: right; font-variant-numeric: tabular-nums } .v { width: 7.5rem } .d { width: 9.5rem }
-.s { width: 6rem; text-align: right; white-space: nowrap } .h { width: 8.5rem; font-family: ui-monospace, monospace }
+th, td { padding: .4rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top;
+  overflow-wrap: anywhere }
+.n { width: 4.5rem; text-align: right; font-variant-numeric: tabular-nums }
+.v { width: 7.5rem } .d { width: 9.5rem }
+.s { width: 6rem; text-align: right; white-space: nowrap }
+.h { width: 8.5rem; font-family: ui-monospace, monospace }
 .code { font: .8rem ui-monospace, "DejaVu Sans Mono", monospace; color: var(--soft) }
 .tag { font-weight: 600 } .tag.quarantined { color: var(--quarantined) } .tag.accepted { color: var(--done) }
 .tag.duplicate, .tag.skipped { color: var(--soft) }
@@ -114,7 +119,8 @@ class _Page:
         if not counts:
             return
         words = self._words
-        yield f'<h2>{words[title]}</h2><table><tr><th>{words["reason"]}</th><th class="n">{words["count"]}</th></tr>'
+        yield f"<h2>{words[title]}</h2><table>"
+        yield f'<tr><th>{words["reason"]}</th><th class="n">{words["count"]}</th></tr>'
         for code, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
             yield f"<tr><td>{_coded(code, sentences)}</td>"
             yield f'<td class="n">{self._number(count)}</td></tr>'
@@ -160,7 +166,8 @@ class _Page:
             yield (
                 f'<tr><td class="n">{row["ordinal"]}</td><td>{escape(row["name"])}</td>'
                 f'<td class="v"><span class="tag {verdict}">{words["word_" + verdict]}</span></td>'
-                f'<td>{said}{notes}</td><td class="d">{words[answer["status"]]}<div class="soft">{detail}</div></td>'
+                f"<td>{said}{notes}</td>"
+                f'<td class="d">{words[answer["status"]]}<div class="soft">{detail}</div></td>'
                 f'<td class="s">{self._size(row["size_bytes"])}</td>'
                 f'<td class="h" title="{escape(uid)}">{escape(uid[:_SHORT])}</td></tr>'
             )

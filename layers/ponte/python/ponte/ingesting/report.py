@@ -118,7 +118,7 @@ class Report:
         rows = self._rows.values()
         verdicts = Counter(row["verdict"] for row in rows)
         delivered = [row for row in rows if row["destination"]["status"] in _STORED]
-        latency = self._last_delivery and (self._last_delivery - self._arrived_at).total_seconds()
+        last = self._last_delivery
         return {
             "entries": len(rows),
             **{word: verdicts[word] for word in ("accepted", "duplicate", "skipped", "quarantined")},
@@ -128,7 +128,7 @@ class Report:
             "delivered_bytes": sum(row["size_bytes"] for row in delivered),
             "reasons": dict(Counter(row["reason"] for row in rows if row["reason"])),
             "notes": dict(Counter(note for row in rows for note in row["notes"])),
-            "latency_s": None if latency is None else round(latency, 3),
+            "latency_s": None if last is None else round((last - self._arrived_at).total_seconds(), 3),
         }
 
     def as_json(self, uids: Uids = "hashed") -> dict[str, Any]:
