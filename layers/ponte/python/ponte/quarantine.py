@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, BinaryIO, Final, Literal, Protocol
@@ -24,6 +23,7 @@ _NO_PIXELS = "NO_PIXEL_DATA"
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _REASON = re.compile(r"[A-Z][A-Z0-9_]{0,40}", re.ASCII)
 _RECORD_SUFFIX = ".json"
+_SUFFIXES = (".dcm", ".bin", ".zip")
 _MOST_RECORD = 1 << 20
 
 
@@ -151,6 +151,7 @@ class FolderQuarantine:
     def __init__(self, root: Path, *, budget_bytes: int = 50 << 30) -> None:
         self._root = root
         self._budget_bytes = budget_bytes
+        self._size: int | None = None
 
     def keep(self, record: QuarantineRecord, content: Iterable[bytes] | None) -> str:
         """See `Quarantine.keep`."""
@@ -162,7 +163,7 @@ class FolderQuarantine:
             raise StorageFull(f"The quarantine cannot be written: {type(error).__name__}") from error
 
     def list(self) -> Iterator[Kept]:
-        """See `Quarantine.list`; records that cannot be read are passed over by no one: they raise."""
+        """See `Quarantine.list`. A record that is damaged is there too, and says so."""
         entries = [_read(path) for path in self._records("*")]
         yield from sorted(entries, key=lambda kept: (kept.kept_at, kept.id))
 
@@ -181,10 +182,10 @@ class FolderQuarantine:
     def purge(self, quarantine_id: str) -> None:
         """See `Quarantine.purge`."""
         path = self._record_path(quarantine_id)
-        self._content_path(_read(path)).unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        for suffix in (*_SUFFIXES, _RECORD_SUFFIX):
+            path.with_suffix(suffix).unlink(missing_ok=True)
         _sync_folder(path.parent)
-        self._forget_size()
+        self._size = None
 
     def mark_released(self, quarantine_id: str, release: Release) -> None:
         """See `Quarantine.mark_released`."""
@@ -201,7 +202,7 @@ class FolderQuarantine:
                 return name
             if sha256 is not None:
                 partial.replace(folder / f"{name}{suffix_of(record)}")
-                self._size += size
+                self._size = None if path.exists() else self._used() + size
             _write_record(path, Kept(name, record, size, sha256, _now()))
         finally:
             partial.unlink(missing_ok=True)
@@ -215,11 +216,11 @@ class FolderQuarantine:
 
     def _write(self, path: Path, content: Iterable[bytes]) -> tuple[int, str]:
         """Size and digest of what was written, which is on the disk."""
-        digest, size = hashlib.sha256(), 0
+        digest, size, used = hashlib.sha256(), 0, self._used()
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
             for piece in content:
                 size += len(piece)
-                if self._size + size > self._budget_bytes:
+                if used + size > self._budget_bytes:
                     raise StorageFull(
                         f"The quarantine holds its {self._budget_bytes} bytes; purge what is decided"
                     )
@@ -245,13 +246,12 @@ class FolderQuarantine:
     def _content_path(self, kept: Kept) -> Path:
         return self._root / folder_of(kept.record.reason) / f"{kept.id}{suffix_of(kept.record)}"
 
-    @cached_property
-    def _size(self) -> int:
+    def _used(self) -> int:
         """Bytes of all contents: looked up once, then kept up to date."""
-        return sum(_read(path).size_bytes for path in self._records("*"))
-
-    def _forget_size(self) -> None:
-        self.__dict__.pop("_size", None)
+        if self._size is None:
+            files = (path.with_suffix(suffix) for path in self._records("*") for suffix in _SUFFIXES)
+            self._size = sum(file.stat().st_size for file in files if file.is_file())
+        return self._size
 
 
 def _now() -> str:
@@ -267,16 +267,22 @@ def _make_folder(folder: Path, root: Path) -> None:
 
 
 def _read(path: Path) -> Kept:
-    """Raises `InvalidRequest` for a record that is damaged, or gone by now."""
+    """Never hides an entry: of a record that is damaged, id and reason are left."""
     try:
-        if path.stat().st_size > _MOST_RECORD:
-            raise InvalidRequest(f"The record {path.stem} is damaged")
-        kept = Kept.from_json(json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidRequest(f"The record {path.stem} is damaged or gone: {type(error).__name__}") from error
-    if kept.id != path.stem or _REASON.fullmatch(kept.record.reason) is None:
-        raise InvalidRequest(f"The record {path.stem} is damaged")
-    return kept
+        if path.stat().st_size <= _MOST_RECORD:
+            kept = Kept.from_json(json.loads(path.read_bytes()))
+            if (kept.id, folder_of(kept.record.reason)) == (path.stem, _place(path)):
+                return kept
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    reason = _NO_PIXELS if path.parent.name == NO_PIXELS_FOLDER else path.parent.name
+    return Kept(path.stem, QuarantineRecord(reason, "The record is damaged"), 0, None, "")
+
+
+def _place(path: Path) -> str:
+    """The folder of a record, as `folder_of` has it."""
+    name = path.parent.name
+    return name if name == NO_PIXELS_FOLDER else f"{OTHERS_FOLDER}/{name}"
 
 
 def _write_record(path: Path, kept: Kept) -> None:
