@@ -9,7 +9,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -143,11 +143,11 @@ def _uid(number: int) -> str:
     return f"{_UID}{9 * 10 ** (digits - 1) + number}"
 
 
-def _parts(dataset: bytes) -> tuple[bytes, bytes, Iterable[memoryview]]:
+def _parts(dataset: bytes) -> tuple[bytes, bytes, list[bytes]]:
     """What stands before the UID, what follows in the same piece, and the other pieces."""
     uid = (_UID + "9" * (44 - len(_UID))).encode()
     at = dataset.index(uid)
-    rest = memoryview(dataset)[_PIECE:]
+    rest = dataset[_PIECE:]
     parts = [rest[start : start + _PIECE] for start in range(0, len(rest), _PIECE)]
     return dataset[:at], dataset[at + len(uid) : _PIECE], parts
 

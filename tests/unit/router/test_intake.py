@@ -43,14 +43,14 @@ def test_another_content_under_the_same_uid_is_kept_in_quarantine(store: Store) 
     first, second = make_ct(), make_ct(PatientID="OTHER")
     assert [store.send(first), store.send(second), store.send(second)] == [SUCCESS] * 3
     assert store.bytes_of(first.SOPInstanceUID) == dataset_of(first)
-    assert store.quarantine.entries() == ["UID_CONFLICT"]
+    assert store.quarantined() == ["UID_CONFLICT"]
 
 
 def test_an_image_without_pixels_does_not_match_and_is_kept_in_quarantine(store: Store) -> None:
     instance = make_ct()
     del instance.PixelData
     assert [store.send(instance), store.send(instance)] == [DOES_NOT_MATCH] * 2
-    assert store.quarantine.entries() == ["NO_PIXEL_DATA"]
+    assert store.quarantined() == ["NO_PIXEL_DATA"]
     assert store.files() == []
 
 
@@ -64,7 +64,7 @@ def test_a_dataset_that_is_not_what_the_command_says_does_not_match(store: Store
     sop_class = "1.2.840.10008.5.1.4.1.1.4" if wrong == "class" else instance.SOPClassUID
     uid = "1.2.3" if wrong == "instance" else instance.SOPInstanceUID
     assert store.store(dataset_of(instance), sop_class, uid) == DOES_NOT_MATCH
-    assert store.quarantine.entries() == ["COMMAND_MISMATCH"]
+    assert store.quarantined() == ["COMMAND_MISMATCH"]
     assert store.files() == []
 
 
@@ -72,7 +72,7 @@ def test_a_dataset_that_was_cut_cannot_be_understood(store: Store) -> None:
     instance = make_ct()
     cut = dataset_of(instance)[:-10]
     assert store.store(cut, instance.SOPClassUID, instance.SOPInstanceUID) == CANNOT_UNDERSTAND
-    assert store.quarantine.entries() == ["TRUNCATED"]
+    assert store.quarantined() == ["TRUNCATED"]
     assert store.files() == []
 
 
