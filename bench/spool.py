@@ -14,12 +14,13 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from ponte.filemeta import part10_head
 from ponte.quarantine import FolderQuarantine
 from ponte.scan import scan
 from router.counters import Counters
 from router.intake import DiskLimits, SpoolIntake
 from router.reception import SUCCESS, Asked, AssociationFacts, Referenced
-from router.spool import Spool, part10_head, sync_folder
+from router.spool import Spool, sync_folder
 from router.startup import open_store
 from tests.factories import encode, make_ct
 
