@@ -48,6 +48,7 @@ MIGRATIONS: Final[Sequence[str]] = (
         id TEXT PRIMARY KEY, reason TEXT NOT NULL, sha256 TEXT, sop_instance_uid TEXT NOT NULL,
         association_id TEXT, status INTEGER NOT NULL, received_at REAL NOT NULL
     );
+    CREATE INDEX quarantined_instances ON quarantined (sop_instance_uid);
     CREATE TABLE commitments (
         number INTEGER PRIMARY KEY AUTOINCREMENT, transaction_uid TEXT NOT NULL,
         calling_ae_title TEXT NOT NULL, called_ae_title TEXT NOT NULL, address TEXT NOT NULL,

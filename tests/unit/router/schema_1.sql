@@ -41,4 +41,5 @@ CREATE UNIQUE INDEX kept_instances ON instances (sop_instance_uid) WHERE state =
 CREATE INDEX former_instances ON instances (sop_instance_uid) WHERE state <> 'kept';
 CREATE INDEX instances_of_study ON instances (study_instance_uid);
 CREATE INDEX open_commitments ON commitments (next_at) WHERE state = 'asked';
+CREATE INDEX quarantined_instances ON quarantined (sop_instance_uid);
 COMMIT;
