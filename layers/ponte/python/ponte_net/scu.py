@@ -16,11 +16,11 @@ from ponte.storeanswer import describe_failure, describe_warning, is_temporary
 from ponte.uid import is_valid_uid
 from ponte_net import command, tls
 from ponte_net.association import Association, Patience, Peer, Terms, checked_ae_title
-from ponte_net.contexts import ECHO, Kind, batches, kind_of
+from ponte_net.contexts import ECHO, MOST_CONTEXTS, Kind, batches, kind_of
 from ponte_net.pdu import LEAST_PDU, Buffer
 from ponte_net.tls import TlsOptions
 
-__all__ = ["Echoed", "Peer", "Scu", "ScuLimits", "TlsOptions"]
+__all__ = ["Echoed", "Peer", "Scu", "ScuLimits", "Session", "TlsOptions"]
 
 _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 _SUCCESS = 0x0000
@@ -119,18 +119,25 @@ class Scu:
         before stays true; to send one again does no harm.
         """
         limits = self._limits
-        sending = _Sending(self._peer, self._terms, limits)
+        session = self.session()
         try:
             for batch in batches(instances, most=limits.batch_instances, most_bytes=limits.batch_bytes):
-                yield from sending.store(batch)
+                yield from session.store(batch)
         except BaseException:
-            sending.abort()
+            session.abort()
             raise
-        sending.release()
+        session.release()
+
+    def session(self) -> Session:
+        """For a caller that sends batch after batch, and knows best when to let go of the association."""
+        return Session(self._peer, self._terms, self._limits)
 
 
-class _Sending:
-    """The associations of one call of `store`."""
+class Session:
+    """One association at a time, kept from batch to batch for as long as it serves.
+
+    `opened` counts those that the peer accepted.
+    """
 
     def __init__(self, peer: Peer, terms: Terms, limits: ScuLimits) -> None:
         self._peer = peer
@@ -138,8 +145,10 @@ class _Sending:
         self._limits = limits
         self._association: Association | None = None
         self._proposed: frozenset[Kind] = frozenset()
+        self.opened = 0
 
     def store(self, batch: Sequence[Outgoing]) -> Iterator[Outcome]:
+        """As `Scu.store`, of no more than 128 kinds of instances. After an error the caller must `abort`."""
         obstacles = [_obstacle(instance) for instance in batch]
         sendable = [instance for instance, obstacle in zip(batch, obstacles, strict=True) if not obstacle]
         kinds = list(dict.fromkeys(map(kind_of, sendable)))
@@ -149,11 +158,19 @@ class _Sending:
             else:
                 yield self._persist(instance, kinds)
 
+    def rejected(self, instance: Outgoing) -> str | None:
+        """Why the peer does not accept the kind of the instance; None where it does, or was not asked."""
+        if self._association is None:
+            return None
+        return self._association.answered.rejected.get(kind_of(instance))
+
     def release(self) -> None:
+        """End the association in order, if there is one; the next batch makes another."""
         if self._association is not None:
             self._association.release()
 
     def abort(self) -> None:
+        """End it at once."""
         if self._association is not None:
             self._association.abort()
 
@@ -175,8 +192,12 @@ class _Sending:
         if self._association is not None and self._association.is_open and self._proposed.issuperset(kinds):
             return self._association
         self.release()
-        self._association = Association.open(self._peer, kinds, self._terms)
-        self._proposed = frozenset(kinds)
+        self._association = None
+        known = [kind for kind in self._proposed if kind not in kinds]  # likely to come again
+        proposed = [*kinds, *known][:MOST_CONTEXTS]
+        self._association = Association.open(self._peer, proposed, self._terms)
+        self._proposed = frozenset(proposed)
+        self.opened += 1
         return self._association
 
 
