@@ -63,8 +63,8 @@ _READY = """
         d.unclear
     FROM deliveries d JOIN instances i ON i.number = d.number
     WHERE d.destination = ? AND d.state = 'waiting' AND d.part IS NOT NULL
-        AND (d.next_at <= ? OR d.next_at > ?)
-    ORDER BY d.priority, d.number LIMIT ?
+        AND (d.next_at <= ? OR d.next_at > ?) {also}
+    ORDER BY d.priority, d.number LIMIT {limit}
 """
 _SETTLE = """
     UPDATE deliveries SET state = ?, status = ?, detail = ?, attempts = ?, failing_since = ?, unclear = ?,
@@ -208,14 +208,33 @@ def claim(database: Database, destination: str, most: int, most_bytes: int, now:
 
     A time that no pause can reach is that of a clock that was wrong.
     """
+    query = _READY.format(also="", limit=most)
+    return _take(database, destination, most_bytes, _ready(database, query, destination, now))
+
+
+def claim_probe(database: Database, destination: str, now: float) -> list[Delivery]:
+    """Take one into hand to see whether a destination that failed is well again: one that was never tried
+    comes first, so that instances which make it fail do not keep it from the others."""
+    for also in ("AND d.attempts = 0", ""):
+        found = _ready(database, _READY.format(also=also, limit=1), destination, now)
+        if found:
+            return _take(database, destination, 0, found)
+    return []
+
+
+def _ready(database: Database, query: str, destination: str, now: float) -> list[Delivery]:
+    rows = database.run(query, (destination, now, now + LONGEST_PAUSE_S))
+    return [Delivery(*row) for row in rows]
+
+
+def _take(database: Database, destination: str, most_bytes: int, ready: Iterable[Delivery]) -> list[Delivery]:
     taken: list[Delivery] = []
     total = 0
-    for row in database.run(_READY, (destination, now, now + LONGEST_PAUSE_S, most)):
-        delivery = Delivery(*row)
-        if taken and total + delivery.size_bytes > most_bytes:
+    for delivery in ready:
+        total += delivery.size_bytes
+        if taken and total > most_bytes:
             break
         taken.append(delivery)
-        total += delivery.size_bytes
     for delivery in taken:
         database.run(
             "UPDATE deliveries SET state = 'sending' WHERE number = ? AND destination = ?",

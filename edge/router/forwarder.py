@@ -236,12 +236,13 @@ class _Worker:
 
     def _advance(self) -> list[Delivery]:
         """Note what became of the last ones and take the next ones into hand, in one commit."""
-        most = 1 if self._lane.is_failing else self._target.batch_instances
-        results, now = self._results, time.time()
+        target, results, now = self._target, self._results, time.time()
 
         def apply(database: Database) -> list[Delivery]:
-            delivery_rows.settle(database, self._target.name, results)
-            return delivery_rows.claim(database, self._target.name, most, self._target.batch_bytes, now)
+            delivery_rows.settle(database, target.name, results)
+            if self._lane.is_failing:
+                return delivery_rows.claim_probe(database, target.name, now)
+            return delivery_rows.claim(database, target.name, target.batch_instances, target.batch_bytes, now)
 
         claimed = run(self._workers.committer, apply)
         self._settled(len(results))
