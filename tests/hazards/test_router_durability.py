@@ -382,7 +382,7 @@ def test_rows_that_are_lost_while_it_runs_are_built_again(
     store = Store(tmp_path)
     path = tmp_path / ".spool" / FILE_NAME
     assert {store.send(one) for one in sent[:50]} == {SUCCESS}
-    store.committer.settle()
+    store.committer.checkpoint()
     if how == "deleted":
         path.unlink()
     else:
