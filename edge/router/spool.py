@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from router.failpoint import failpoint
+from router.writeback import PORTION, begin_write_back
 
 FOLDER_NAME: Final = ".spool"
 PER_FOLDER: Final = 1024
@@ -109,6 +110,7 @@ class Partial:
         self.path = path
         self.place = ""
         self.size_bytes = 0
+        self._begun = 0
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             self.write(head)
@@ -122,6 +124,10 @@ class Partial:
         while written < len(piece):
             written += os.write(self._file, memoryview(piece)[written:])
         self.size_bytes += written
+        whole = self.size_bytes - self.size_bytes % PORTION
+        if whole > self._begun:
+            begin_write_back(self._file, self._begun, whole - self._begun)
+            self._begun = whole
 
     def sync(self) -> None:
         """Put all of it on the disk. Raises `OSError`: then nobody knows what is on the disk (an fsync that
