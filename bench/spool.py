@@ -203,7 +203,7 @@ def as_table(result: dict[str, Any]) -> str:
             f" {ours['median_ms']:.1f} | {ours['p99_ms']:.1f} |"
             f" {bare['median_ms']:.1f} | {bare['p99_ms']:.1f} |"
         )
-    parts = [name for name in next(iter(result.values()), {"parts": {}})["parts"]]
+    parts = list(next(iter(result.values()), {"parts": {}})["parts"])
     lines += ["", "| dataset, threads | " + " | ".join(parts) + " |", "|---|" + "--:|" * len(parts)]
     lines += [
         f"| {name} | " + " | ".join(f"{one['parts'][part]:.2f}" for part in parts) + " |"
