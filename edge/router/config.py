@@ -124,6 +124,7 @@ class LimitsConfig:
     instance_bytes: int = _checked(_positive, 8 << 30)
     handshake_s: float = _checked(_positive, 10.0)
     idle_s: float = _checked(_positive, 60.0)
+    pdu_s: float = _checked(_positive, 30.0)
 
 
 @dataclass(frozen=True, slots=True)

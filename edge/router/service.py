@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from ponte.errors import InvalidRequest, TransientError
 from ponte.quarantine import FolderQuarantine
 from router.commitment import Commitments, NetworkSender
-from router.config import ListenerConfig, RouterConfig
+from router.config import RouterConfig
 from router.counters import Counters
 from router.intake import DiskLimits, SpoolIntake
 from router.reception import Intake
@@ -25,17 +25,25 @@ from router.startup import SpoolLock, open_store
 log = logging.getLogger(__name__)
 
 _EVERY_S: Final = 5.0
+_PATIENCE_S: Final = 5.0
+_HINTS: Final = {
+    errno.EACCES: ": set SCP_PORT to 1024 or above (11112 is usual), or give it CAP_NET_BIND_SERVICE",
+    errno.EADDRINUSE: ": another program listens there",
+    errno.EADDRNOTAVAIL: ": HTR_IP is no address of this machine",
+}
+"""What to do about a port that cannot be had."""
 
 
 class Listening(Protocol):
     """The associations' side."""
 
     def start(self) -> None:
-        """Listen. Raises `OSError`, `PonteError`."""
+        """Listen. Raises `InvalidRequest`."""
         ...
 
-    def drain(self, grace_s: float) -> None:
-        """Accept nobody any more, wait for the associations that are there, and abort those that are left."""
+    def stop(self, grace_s: float) -> bool:
+        """Let nobody in any more, wait for the associations that are there, and abort those that are left.
+        False where one did not end."""
         ...
 
 
@@ -81,7 +89,7 @@ class Service:
         intake = SpoolIntake(spool, committer, quarantine, commitments, self.counters, limits=limits)
         listening = self._listen(config, intake, self.counters)
         try:
-            _start(listening, config)
+            _start(listening)
             commitments.start()
             seconds = round(time.monotonic() - began, 3)
             log.info("router started", extra={"seconds": seconds, **asdict(findings)})
@@ -89,10 +97,10 @@ class Service:
             log.info("router ending", extra={"reason": "asked to end"})
             intake.stop()
         finally:
-            listening.drain(0.0 if self._at_once else config.grace_s)
-            commitments.stop(config.grace_s)
+            ended = listening.stop(0.0 if self._at_once else config.grace_s)
+            commitments.stop(_PATIENCE_S)
             committer.close()
-        log.info("router ended")
+        log.info("router ended", extra={"code": "ALL_ENDED" if ended else "CUT_OFF"})
 
     def _wait(self, intake: SpoolIntake) -> None:
         while not self._ending.wait(_EVERY_S):
@@ -121,20 +129,10 @@ def end_on_signals(service: Service) -> None:
     signal.signal(signal.SIGINT, service.end)
 
 
-def _start(listening: Listening, config: RouterConfig) -> None:
+def _start(listening: Listening) -> None:
     try:
         listening.start()
-    except OSError as error:
-        raise InvalidRequest(_why_not(error, config.listeners)) from error
-
-
-def _why_not(error: OSError, listeners: tuple[ListenerConfig, ...]) -> str:
-    """What to do about it, in one sentence."""
-    where = " and ".join(f"{one.address}:{one.port}" for one in listeners)
-    reasons = {
-        errno.EACCES: "this user may not; set SCP_PORT to 1024 or above (11112 is usual), or give the process"
-        " CAP_NET_BIND_SERVICE",
-        errno.EADDRINUSE: "another program listens there",
-        errno.EADDRNOTAVAIL: "HTR_IP is no address of this machine",
-    }
-    return f"Cannot listen on {where}: {reasons.get(error.errno or 0, error.strerror)}"
+    except InvalidRequest as error:
+        cause = error.__cause__
+        hint = _HINTS.get(cause.errno or 0, "") if isinstance(cause, OSError) else ""
+        raise InvalidRequest(error.detail + hint) from error

@@ -24,7 +24,7 @@ from tests.unit.router.store import FACTS, LITTLE, Store, dataset_of
 
 
 class Network:
-    """Stands for the associations: it stores an instance once it is started, and one more when it drains."""
+    """Stands for the associations: it stores an instance once it is started, and one more when it stops."""
 
     def __init__(self, intake: Intake, end: Callable[[], None], error: OSError | None) -> None:
         self.intake = intake
@@ -36,15 +36,16 @@ class Network:
 
     def start(self) -> None:
         if self.error:
-            raise self.error
+            raise InvalidRequest("Cannot listen on 10.0.0.5 port 104") from self.error
         self._store(1)
         self.end()
 
-    def drain(self, grace_s: float) -> None:
+    def stop(self, grace_s: float) -> bool:
         self.grace_s = grace_s
         self.refusals.append(self.intake.refuses_associations())
         if not self.error:
             self._store(2)
+        return True
 
     def _store(self, number: int) -> None:
         instance = make_ct(number)
@@ -90,7 +91,7 @@ def test_who_is_served_when_it_ends_may_finish_and_nothing_is_lost(tmp_path: Pat
     [(errno.EACCES, "SCP_PORT"), (errno.EADDRINUSE, "another program"), (errno.EADDRNOTAVAIL, "HTR_IP")],
 )
 def test_a_port_that_cannot_be_had_is_said_in_a_sentence(number: int, said: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match=f"10.0.0.5:104: .*{said}"):
+    with pytest.raises(InvalidRequest, match=f"10.0.0.5 port 104: .*{said}"):
         run(config(tmp_path), OSError(number, os.strerror(number)))
     Store(tmp_path).close()  # the lock is free
 
