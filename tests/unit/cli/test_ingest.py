@@ -37,7 +37,7 @@ def ingested(
 ) -> Callable[..., tuple[int, list[dict[str, Any]]]]:
     """Runs `ponte ingest --to x --json` and answers the exit code and the archives."""
 
-    def go(*arguments: object) -> tuple[int, list[dict[str, Any]]]:
+    def go(*arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
         code = run(monkeypatch, "ingest", *arguments, "--to", "x", "--json")
         return code, json.loads(capsys.readouterr().out)["archives"]
 

@@ -24,7 +24,7 @@ REFUSED = QuarantineRecord("DESTINATION_REFUSED", "no", name="a\x1b[31m.dcm", sh
 def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs `ponte quarantine ... --json` and answers the exit code and the object."""
 
-    def go(*arguments: object) -> tuple[int, dict[str, Any]]:
+    def go(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
         code = run(monkeypatch, "quarantine", *arguments, "--json")
         return code, json.loads(capsys.readouterr().out)
 

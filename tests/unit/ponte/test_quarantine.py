@@ -128,15 +128,17 @@ def test_bytes_are_on_the_disk_before_the_record_that_makes_them_count(
     quarantine: FolderQuarantine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    sync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(
-        os, "fsync", lambda fd: (done.append(str(Path(f"/proc/self/fd/{fd}").readlink())), sync(fd))
-    )
+    real_sync, real_replace = os.fsync, Path.replace
+
+    def sync(descriptor: int) -> None:
+        done.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real_sync(descriptor)
 
     def rename(self: Path, target: Path) -> Path:
         done.append(f"-> {target.suffix}")
-        return replace(self, target)
+        return real_replace(self, target)
 
+    monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(Path, "replace", rename)
     quarantine.keep(CONFLICT, [CT])
     order = [step if step.startswith("->") else Path(step).suffix or "folder" for step in done]
