@@ -19,7 +19,7 @@ from ponte_aws.jobs import NOT_SHOWN_KEPT, WORKING, Failure, Job, JobBusy, JobMo
 from ponte_aws.log import make_logger
 from ponte_aws.queues import Message, RetryLater, handle_batch, hide, send
 from render.clinic import Clinic
-from render.heartbeat import beating
+from ponte_aws.heartbeat import beating
 from render.options import Grid
 from render.place import open_source
 from render.settings import WorkerSettings, worker_settings

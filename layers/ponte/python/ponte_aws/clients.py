@@ -28,6 +28,12 @@ def jobs_table(name: str) -> Table:
 
 
 @cache
+def table(name: str) -> Table:
+    """Any other table."""
+    return boto3.resource("dynamodb", config=_CONFIG).Table(name)
+
+
+@cache
 def sqs() -> SQSClient:
     """The SQS client of this process."""
     return boto3.client("sqs", config=_CONFIG)
