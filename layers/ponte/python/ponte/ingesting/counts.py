@@ -32,6 +32,4 @@ class Counts:
             if entry.delivered:
                 self.delivered += 1
                 self.delivered_bytes += entry.size_bytes
-                self.warnings += entry.destination is not None and (
-                    entry.destination.status == "stored_with_warning"
-                )
+                self.warnings += entry.destination.status == "stored_with_warning"

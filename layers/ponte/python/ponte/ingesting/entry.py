@@ -22,6 +22,9 @@ class DestinationAnswer:
     reason: int | None = None
 
 
+NOT_SENT: Final = DestinationAnswer("not_sent")
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What became of one member. `name` may hold a patient's name: it is for the report and the terminal.
@@ -45,7 +48,7 @@ class Entry:
     sop_instance_uid: str | None
     transfer_syntax_uid: str | None
     values: Mapping[int, bytes | None] = field(default_factory=dict, repr=False)
-    destination: DestinationAnswer | None = None
+    destination: DestinationAnswer = NOT_SENT
     quarantine_id: str | None = None
     received_sha256: str | None = None
     sent_sha256: str | None = None
@@ -53,7 +56,7 @@ class Entry:
     @property
     def delivered(self) -> bool:
         """True where the destination has said that it has this instance."""
-        return self.destination is not None and self.destination.status in ("stored", "stored_with_warning")
+        return self.destination.status in ("stored", "stored_with_warning")
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,11 @@ class BatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where members go. Without a destination it is a dry run: nothing is claimed, sent or kept.
+    """Where members go.
 
-    `keep` names tags of the dataset whose values each entry is to have.
+    Without a destination it is a dry run: nothing is sent or kept, and `ledger` should be one in memory
+    (`ponte.memorystore`), so that nothing is claimed either. `keep` names tags of the dataset whose values
+    each entry is to have.
     """
 
     destination: Destination | None = None
@@ -51,3 +53,8 @@ class Route:
     limits: BatchLimits = BatchLimits()
     keep: frozenset[int] = frozenset()
     sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def is_rehearsal(self) -> bool:
+        """True for a dry run."""
+        return self.destination is None
