@@ -15,11 +15,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from ponte.errors import PermanentError, PonteError
 from ponte_aws import clients
 from ponte_aws.announce import announcer, count_metric
+from ponte_aws.heartbeat import beating
 from ponte_aws.jobs import NOT_SHOWN_KEPT, WORKING, Failure, Job, JobBusy, JobMoved, Jobs, Pdf, State
 from ponte_aws.log import make_logger
 from ponte_aws.queues import Message, RetryLater, handle_batch, hide, send
 from render.clinic import Clinic
-from ponte_aws.heartbeat import beating
 from render.options import Grid
 from render.place import open_source
 from render.settings import WorkerSettings, worker_settings

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ponte.ingesting.report import Language, Report
+from ponte.ingesting.report import Report
 from ponte_aws.archives import Archive
 from zip_ingest.found import Found
 
@@ -41,7 +41,7 @@ class ReportStore:
                 content = json.loads(body.read())
             yield content["report"], Found.from_json(content["studies"])
 
-    def put(self, archive_id: str, report: Report, language: Language) -> str:
+    def put(self, archive_id: str, report: Report, language: Literal["pt-BR", "en"]) -> str:
         """Store the whole report, as JSON and as a page; answer the key of the JSON."""
         self._put(f"{PREFIX}{archive_id}.html", report.as_page(language), "text/html; charset=utf-8")
         key = f"{PREFIX}{archive_id}.json"

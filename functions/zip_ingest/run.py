@@ -77,9 +77,8 @@ class Run:
         state = state or _STATES[report.verdict]
         summary = _summary(report, key)
         tell(self.archive, self.settings)
-        self.archives.finish(
-            self.archive.archive_id, state, run=self.name, summary=summary, error=error.code if error else None
-        )
+        code = error.code if error else None
+        self.archives.finish(self.archive.archive_id, state, run=self.name, summary=summary, error=code)
         self._tell_metrics(report, state)
 
     @property
