@@ -10,7 +10,7 @@ from itertools import batched
 
 from ponte_aws import clients
 from ponte_aws.archives import Archive, Archives
-from ponte_aws.jobs import Claim, Jobs, RenderRequest, new_job_id
+from ponte_aws.jobs import KEPT, Claim, Jobs, RenderRequest, new_job_id
 from ponte_aws.queues import send
 from zip_ingest.found import Found
 from zip_ingest.settings import IngestSettings
@@ -50,7 +50,7 @@ def _classify(archives: Archives, archive: Archive, found: Found, settings: Inge
 
 def _render(archive: Archive, study_instance_uid: str, settings: IngestSettings) -> None:
     """A PDF of the study, once for an archive however often it is asked for."""
-    request = RenderRequest(exam_id=0, study_instance_uid=study_instance_uid, delivery="kept")
+    request = RenderRequest(exam_id=0, study_instance_uid=study_instance_uid, delivery=KEPT)
     name = hashlib.sha256(f"{archive.archive_id} {study_instance_uid}".encode()).hexdigest()
     job, _ = Jobs(clients.jobs_table(settings.jobs_table)).create(
         request,
