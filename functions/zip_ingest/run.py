@@ -101,7 +101,7 @@ class Run:
                     continue  # within an archive in this one, into which nobody can go back
                 self._checkpoint(waiting)
                 waiting = []
-                if self.archive.position < archive.positions and self.is_late():
+                if self.archive.position < archive.entries and self.is_late():
                     return False
             if waiting:
                 self._checkpoint(waiting)

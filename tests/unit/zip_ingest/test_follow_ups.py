@@ -92,7 +92,7 @@ def test_one_message_for_all_chest_radiographs_holds_no_uid_and_its_row_does(
 def test_a_chest_is_known_in_three_languages_and_an_unnamed_part_may_be_one(
     classify: Callable[..., list[dict[str, Any]]], part: str | None
 ) -> None:
-    given = {} if part is None else {"BodyPartExamined": part}
+    given: dict[str, Any] = {} if part is None else {"BodyPartExamined": part}
     assert len(classify(radiograph(**given))) == 1
 
 

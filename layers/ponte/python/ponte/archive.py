@@ -69,8 +69,8 @@ class Archive:
         self._notes = ("PREFIX_DATA",) if self._directory.prefix else ()
 
     @property
-    def positions(self) -> int:
-        """How many entries its directory has: the `position` of the last member."""
+    def entries(self) -> int:
+        """How many the directory lists, folders included: the `position` of the last."""
         return len(self._directory.entries)
 
     def members(self, first: int = 0) -> Iterator[Member]:
