@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -156,14 +156,28 @@ class LocalStack:
             "DICOM_WADO_URL": self.dicom_wado_url,
             "DICOM_AUTH_SECRET_ARN": self._store_credentials(),
             "CALLBACK_ALLOW_ORIGINS": ",".join(own + self.options.callback_origins),
+            **self._destination(),
         }
         return deploy(assembly, self.aws, environment=environment | dict(self.options.function_environment))
+
+    def _destination(self) -> dict[str, str]:
+        """Where archives go: the operator's own destination, else our Orthanc, else nowhere."""
+        named = self.options.environment.get("INGEST_DESTINATION", "")
+        if named or self.orthanc is None:
+            secret = self.options.environment.get("INGEST_AUTH_SECRET_ARN", "")
+            return {"INGEST_DESTINATION": named, "INGEST_AUTH_SECRET_ARN": secret}
+        secret = self._store_secret(self.orthanc.credentials)
+        return {"INGEST_DESTINATION": self.orthanc.dicomweb_url, "INGEST_AUTH_SECRET_ARN": secret}
 
     def _store_credentials(self) -> str:
         """Put the source's credentials where the worker reads them; returns the secret's ARN, or nothing."""
         credentials = self.options.dicom_credentials
         if self.orthanc is not None and self.dicom_wado_url == self.orthanc.dicomweb_url:
             credentials = self.orthanc.credentials
+        return self._store_secret(credentials)
+
+    def _store_secret(self, credentials: Mapping[str, str] | None) -> str:
+        """The ARN of a secret with these, or nothing for none."""
         if credentials is None:
             return ""
         answer = self.aws.secrets.create_secret(
