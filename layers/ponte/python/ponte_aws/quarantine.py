@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from tempfile import SpooledTemporaryFile, TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Final, cast
 
@@ -57,7 +57,9 @@ class S3Quarantine:
         source: Any = {"Bucket": name.bucket, "Key": name.key}
         if name.version_id:
             source["VersionId"] = name.version_id
-        self._s3.copy(source, self._bucket, _content_key(quarantine_id))
+        # As it was, without what its owner tagged it with: to copy that would take another permission.
+        extra = {"TaggingDirective": "REPLACE"}
+        self._s3.copy(source, self._bucket, _content_key(quarantine_id), ExtraArgs=extra)
         return self._put_record(quarantine_id, record, size_bytes, None)
 
     def list(self) -> Iterator[Kept]:
@@ -71,7 +73,7 @@ class S3Quarantine:
         """Raises `InvalidRequest` for an id that is not there."""
         body = self._get(_record_key(quarantine_id))["Body"]
         with body:
-            return _read(json.loads(body.read()))
+            return Kept.from_json(json.loads(body.read()))
 
     def open(self, quarantine_id: str) -> BinaryIO:
         """Its bytes, in a stream that can seek. Raises `InvalidRequest` where there are none."""
@@ -111,7 +113,7 @@ class S3Quarantine:
         self._s3.put_object(
             Bucket=self._bucket,
             Key=_record_key(kept.id),
-            Body=json.dumps(asdict(kept), ensure_ascii=False, indent=1).encode(),
+            Body=json.dumps(kept.as_json(), ensure_ascii=False, indent=1).encode(),
             ContentType="application/json",
         )
 
@@ -149,16 +151,3 @@ def _spool(content: Iterable[bytes], spool: IO[bytes]) -> str:
         digest.update(piece)
         spool.write(piece)
     return digest.hexdigest()
-
-
-def _read(entry: Mapping[str, Any]) -> Kept:
-    record, released = dict(entry["record"]), entry.get("released")
-    record["notes"] = tuple(record.get("notes", ()))
-    return Kept(
-        id=entry["id"],
-        record=QuarantineRecord(**record),
-        size_bytes=entry["size_bytes"],
-        content_sha256=entry["content_sha256"],
-        kept_at=entry["kept_at"],
-        released=Release(**released) if released else None,
-    )
