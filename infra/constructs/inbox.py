@@ -20,13 +20,20 @@ _OLD_VERSION_DAYS: Final = 30
 
 
 class Inbox(Construct):
-    """A versioned bucket that tells `queue` of each archive, the archives table, and the ledger.
+    """A bucket, `versioned` or not, that tells `queue` of each archive, the archives table, and the ledger.
 
     Originals, reports and what is in quarantine stay until somebody removes them: they may be the only copy.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, storage: Storage, queue: WorkQueue, keep: bool
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        storage: Storage,
+        queue: WorkQueue,
+        keep: bool,
+        versioned: bool,
     ) -> None:
         super().__init__(scope, construct_id)
         self._removal = RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY
@@ -43,7 +50,7 @@ class Inbox(Construct):
             encryption_key=storage.data_key,
             enforce_ssl=True,
             minimum_tls_version=1.2,
-            versioned=True,
+            versioned=versioned,
             lifecycle_rules=[
                 s3.LifecycleRule(
                     abort_incomplete_multipart_upload_after=Duration.days(7),

@@ -55,7 +55,15 @@ class Ingest(Construct):
         self._render_queue = render_queue
         self._webhook_secret_arn = webhook_secret_arn
         self.queues = self._make_queues()
-        self.inbox = Inbox(self, "Inbox", storage=storage, queue=self.queues["Ingest"], keep=keep)
+        self.inbox = Inbox(
+            self,
+            "Inbox",
+            storage=storage,
+            queue=self.queues["Ingest"],
+            keep=keep,
+            # The emulator gives a whole version where a range of it is asked for; there the ETag pins it.
+            versioned=not configuration.is_local,
+        )
         self.functions = {"Ingest": self._make_ingest(make_function)}
         if "IngestWebhook" in self.queues:
             self.functions["IngestWebhook"] = self._make_webhook(make_function)
