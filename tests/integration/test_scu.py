@@ -210,7 +210,7 @@ def test_tls_that_fails_is_refused_by_name(secure: Server, authority: Authority,
 
 @pytest.mark.orthanc
 def test_orthanc_keeps_what_it_was_sent(tmp_path: Path) -> None:
-    """It writes some datasets anew, with other lengths of sequences: those of the series it keeps as they are."""
+    """Some datasets it writes anew, with other lengths of sequences; those of the series it keeps."""
     series = some(10, series=507)
     sent = series + [outgoing(bundled(name)) for name in FILES]
     with Orthanc(tmp_path / "orthanc", dimse=True) as orthanc:
