@@ -59,6 +59,17 @@ class LocalStack:
         return not self.options.dicom_wado_url
 
     @property
+    def takes_archives(self) -> bool:
+        """Whether a ZIP in the inbox has somewhere to go."""
+        return bool(self._destination_address)
+
+    @property
+    def _destination_address(self) -> str:
+        """The operator's own destination, else our Orthanc, else nothing."""
+        named = self.options.environment.get("INGEST_DESTINATION", "")
+        return named or (self.orthanc.dicomweb_url if self.orthanc else "")
+
+    @property
     def aws(self) -> Aws:
         return _started(self._aws)
 
@@ -161,13 +172,11 @@ class LocalStack:
         return deploy(assembly, self.aws, environment=environment | dict(self.options.function_environment))
 
     def _destination(self) -> dict[str, str]:
-        """Where archives go: the operator's own destination, else our Orthanc, else nowhere."""
-        named = self.options.environment.get("INGEST_DESTINATION", "")
-        if named or self.orthanc is None:
-            secret = self.options.environment.get("INGEST_AUTH_SECRET_ARN", "")
-            return {"INGEST_DESTINATION": named, "INGEST_AUTH_SECRET_ARN": secret}
-        secret = self._store_secret(self.orthanc.credentials)
-        return {"INGEST_DESTINATION": self.orthanc.dicomweb_url, "INGEST_AUTH_SECRET_ARN": secret}
+        """Where archives go, and with which credentials."""
+        secret = self.options.environment.get("INGEST_AUTH_SECRET_ARN", "")
+        if self.orthanc is not None and self._destination_address == self.orthanc.dicomweb_url:
+            secret = self._store_secret(self.orthanc.credentials)
+        return {"INGEST_DESTINATION": self._destination_address, "INGEST_AUTH_SECRET_ARN": secret}
 
     def _store_credentials(self) -> str:
         """Put the source's credentials where the worker reads them; returns the secret's ARN, or nothing."""

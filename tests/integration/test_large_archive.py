@@ -181,7 +181,11 @@ class Cloud:
 def cloud(tmp_path: Path) -> Iterator[Cloud]:
     folder = tmp_path / "aws"
     folder.mkdir()
-    given: dict[str, Any] = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    given: dict[str, Any] = {
+        "region_name": REGION,
+        "aws_access_key_id": "test",
+        "aws_secret_access_key": "test",
+    }
     with Emulator(folder) as emulator, serving(StubS3()) as s3, stub_orthanc() as pacs:
         sqs = boto3.client("sqs", endpoint_url=emulator.endpoint_url, **given)
         dynamodb = boto3.client("dynamodb", endpoint_url=emulator.endpoint_url, **given)

@@ -248,7 +248,7 @@ def test_no_key_name_or_uid_is_in_the_logs_of_the_deployed_function(local_stack:
     members = {f"{canary}.dcm": next(iter(instances(1, canary).values()))}
     key = put(local_stack, archive(members), key=f"{canary}.zip")
     settled(local_stack, key)
-    said = []
+    said: list[str] = []
     for log in local_stack.aws.logs.describe_log_groups()["logGroups"]:
         events = local_stack.aws.logs.filter_log_events(logGroupName=log["logGroupName"])["events"]
         said.extend(event["message"] for event in events)
