@@ -55,8 +55,14 @@ def _prepared(context: ssl.SSLContext, options: TlsOptions) -> ssl.SSLContext:
         if options.ca_file is not None:
             context.load_verify_locations(options.ca_file)
         if options.certificate_file is not None:
-            context.load_cert_chain(options.certificate_file, options.key_file, lambda: options.key_password)
+            context.load_cert_chain(
+                options.certificate_file, options.key_file, password=options.key_password or _no_password
+            )
     except (OSError, ValueError) as error:  # an SSLError is an OSError
         raise InvalidRequest(f"A certificate or key cannot be used: {type(error).__name__}") from error
     return context
 
+
+def _no_password() -> str:
+    """Nobody is asked on a terminal that a service does not have."""
+    raise ValueError
