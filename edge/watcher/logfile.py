@@ -18,9 +18,9 @@ from watcher.config import Config
 LOGGER: Final = "ponte.watch"
 """For the file."""
 CONSOLE: Final = f"{LOGGER}.console"
-"""For the console and the file; with `BRIEF` for the console alone, where the file has the same with names."""
+"""For console and file; with `BRIEF` for the console alone, where the file has the same with names."""
 BRIEF: Final = {"brief": True}
-_TRANSPORT: Final = ("ponte_net", "pynetdicom")
+_TRANSPORT: Final = "ponte_net"
 _FORMAT = "%(asctime)s | %(levelname)s | %(message)s"
 
 
@@ -49,11 +49,9 @@ def open_log(config: Config) -> None:
         return
     handler = _file_handler(config.log_file, config)
     logger.addHandler(handler)
-    if config.transport_debug:
-        for name in _TRANSPORT:
-            transport = logging.getLogger(name)
-            transport.setLevel(logging.DEBUG)
-            transport.addHandler(handler)
+    transport = logging.getLogger(_TRANSPORT)
+    transport.setLevel(logging.DEBUG if config.transport_debug else logging.INFO)
+    transport.addHandler(handler)
 
 
 def _file_handler(path: Path, config: Config) -> logging.Handler:

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ QUICK = Backoff(first_s=0.02, longest_s=0.05)
 
 
 class Pacs:
-    """Keeps what it is sent. `down` is what it raises, `answers` what it says of a UID instead of `stored`."""
+    """Keeps what it is sent. `down` is what it raises, `answers` what it says of a UID that is not stored."""
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}
@@ -97,7 +98,7 @@ class Box:
                 stop.set()
                 watcher.wake()
                 thread.join(WAIT_S)
-                _close_log()
+                close_log()
         assert not thread.is_alive()
 
     def drop(self, name: str, data: bytes) -> Path:
@@ -129,8 +130,9 @@ class Box:
         return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
 
 
+@cache
 def exam(*numbers: int, series: int = 1, **attributes: Any) -> bytes:
-    """A ZIP of CT instances."""
+    """A ZIP of CT instances; the same bytes each time, though a ZIP has the time in it."""
     return archive(
         {f"IM{number}.dcm": encode(make_ct(number, series=series, **attributes)) for number in numbers}
     )
@@ -140,8 +142,8 @@ def uids(*numbers: int, series: int = 1) -> list[str]:
     return [str(make_ct(number, series=series).SOPInstanceUID) for number in numbers]
 
 
-def _close_log() -> None:
-    for name in (LOGGER, CONSOLE):
+def close_log() -> None:
+    for name in (LOGGER, CONSOLE, "ponte_net"):
         logger = logging.getLogger(name)
         for handler in [*logger.handlers]:
             logger.removeHandler(handler)

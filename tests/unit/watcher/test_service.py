@@ -8,17 +8,20 @@ import os
 import re
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ponte.destination import Outcome, Outgoing
 from ponte.errors import AccessRefused, DestinationUnavailable, InvalidRequest
-from tests.hazards.archives import archive
+from tests.factories import encode, make_ct
+from tests.hazards.archives import Builder, archive, zeros_crc
 from tests.stub_pacs import Answer, stub_pacs
 from tests.unit.watcher.helpers import Box, exam, uids
-from watcher import files
+from watcher.folder import Folder, Odd, Ready
 
+QUICKLY = {"poll_interval_seconds": 0.05, "wait_zip_complete_seconds": 0.05}
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \| (DEBUG|INFO|WARNING|ERROR) \| .+")
 
 
@@ -108,9 +111,8 @@ def test_what_was_taken_is_never_seen_by_another_watcher(tmp_path: Path) -> None
 
 
 def test_one_watcher_for_a_work_folder(box: Box) -> None:
-    with box.run(), pytest.raises(InvalidRequest, match=r"paths\.work_dir: another watcher"):
-        with box.run():
-            pytest.fail("it began")
+    with box.run(), pytest.raises(InvalidRequest, match=r"paths\.work_dir: another watcher"), box.run():
+        pytest.fail("it began")
 
 
 def test_fs_07_a_folder_that_vanishes_is_an_alert_and_not_the_end(box: Box) -> None:
@@ -199,10 +201,12 @@ def test_what_the_destination_refuses_for_good_is_quarantined_and_the_others_go(
 
 def test_i4_an_archive_is_removed_only_when_all_is_confirmed(box: Box) -> None:
     box.configure(behavior={"move_zip_to_archive": False, **QUICKLY})
-    box.pacs.on_store = lambda instance: _check(len(box.queued()) == 1)
+    there: list[bool] = []
+    box.pacs.on_store = lambda instance: there.append((box.queued()[0] / "archive.zip").exists())
     with box.run():
         box.drop("a.zip", exam(1))
         assert box.reported("a.zip")["verdict"] == "done"
+    assert there == [True]
     assert not (box.archive / "a.zip").exists()
     assert box.queued() == []
 
@@ -217,28 +221,15 @@ def test_i4_an_archive_stays_where_the_destination_keeps_something_else(box: Box
     assert (box.archive / "a.zip").read_bytes() == exam(1)
 
 
-QUICKLY = {"poll_interval_seconds": 0.05, "wait_zip_complete_seconds": 0.05}
-
-
-def _check(right: bool) -> None:
-    assert right
-
-
 def test_accepted_members_are_kept_where_that_is_asked_for(box: Box) -> None:
     box.configure(behavior={"delete_extracted_after_upload": False, **QUICKLY})
     with box.run():
-        box.drop("a.zip", archive({"../../evil.dcm": exam_member(1), "x.txt": b"text"}))
+        box.drop("a.zip", archive({"../../evil.dcm": encode(make_ct(1)), "x.txt": b"text"}))
         box.reported("a.zip")
     (kept,) = (box.work / "extracted").rglob("*.dcm")
-    assert kept.read_bytes() == exam_member(1)
+    assert kept.read_bytes() == encode(make_ct(1))
     assert re.fullmatch(r"[0-9a-f]{32}\.dcm", kept.name)
     assert not (box.root.parent / "evil.dcm").exists()
-
-
-def exam_member(number: int) -> bytes:
-    from tests.factories import encode, make_ct
-
-    return encode(make_ct(number))
 
 
 def test_i3_what_never_becomes_a_zip_is_quarantined_whole_with_its_reason(box: Box) -> None:
@@ -302,7 +293,7 @@ def test_another_file_system_is_no_hindrance(box: Box, monkeypatch: pytest.Monke
             raise OSError(errno.EXDEV, "Invalid cross-device link")
 
     monkeypatch.setattr(Path, "rename", renamed)
-    monkeypatch.setattr(files.os, "link", linked)
+    monkeypatch.setattr("watcher.files.os.link", linked)
     with box.run():
         box.drop("a.zip", exam(1))
         assert box.reported("a.zip")["verdict"] == "done"
@@ -335,9 +326,9 @@ def test_a_database_of_another_program_is_refused_by_name_and_left_as_it_is(box:
         old.execute("CREATE TABLE processed (uid TEXT)")
     old.close()
     before = path.read_bytes()
-    with pytest.raises(InvalidRequest, match=r"paths\.state_db: .*another program.*another name"):
-        with box.run():
-            pytest.fail("it began")
+    said = r"paths\.state_db: .*another program.*another name"
+    with pytest.raises(InvalidRequest, match=said), box.run():
+        pytest.fail("it began")
     assert path.read_bytes() == before
 
 
@@ -365,3 +356,47 @@ def test_the_watched_folder_is_never_made(box: Box) -> None:
     with box.run():
         box.until(lambda: "| ERROR | The watched folder" in box.lines(), "no alert")
     assert not box.incoming.exists()
+
+
+def test_fs_01_a_copy_of_2_gb_that_stalls_is_not_touched_before_it_is_whole(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written in pieces by a thread that stalls with the file shut, as a share that hangs looks from here."""
+    looks: list[Path] = []
+    look = Folder.look
+
+    def counted(folder: Folder) -> Iterator[Ready | Odd]:
+        looks.append(path)
+        return look(folder)
+
+    monkeypatch.setattr(Folder, "look", counted)
+    size, piece = 2 << 30, 256 << 20
+    built = Builder().add(
+        b"Thumbs.db", b"", raw=b"", method=0, size=size, compressed=size, crc=zeros_crc(size >> 20)
+    )
+    head = built.body
+    tail = built.add(b"IM1.dcm", encode(make_ct(1)), offset=len(head) + size).bytes(shift=size)[len(head) :]
+    path, stalled, go_on = box.incoming / "grande.zip", threading.Event(), threading.Event()
+
+    def copy() -> None:
+        path.write_bytes(head)
+        for done in range(piece, size + 1, piece):
+            os.truncate(path, len(head) + done)
+            if done == size // 2:
+                stalled.set()
+                go_on.wait()
+        with path.open("ab") as stream:
+            stream.write(tail)
+
+    thread = threading.Thread(target=copy)
+    with box.run():
+        thread.start()
+        stalled.wait()
+        before = len(looks)
+        box.until(lambda: len(looks) > before + 10, "nobody looks")
+        assert (box.queued(), box.pacs.checks) == ([], 0)
+        go_on.set()
+        thread.join()
+        report = box.reported("grande.zip")
+    assert (report["verdict"], report["totals"]["accepted"], report["totals"]["skipped"]) == ("done", 1, 1)
+    assert box.pacs.stores == uids(1)
