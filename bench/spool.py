@@ -9,17 +9,18 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from ponte.filemeta import part10_head
 from ponte.quarantine import FolderQuarantine
 from ponte.scan import scan
 from router.counters import Counters
 from router.intake import DiskLimits, SpoolIntake
 from router.reception import SUCCESS, Asked, AssociationFacts, Referenced
-from router.spool import Spool, part10_head, sync_folder
+from router.spool import Spool, sync_folder
 from router.startup import open_store
 from tests.factories import encode, make_ct
 
@@ -143,11 +144,11 @@ def _uid(number: int) -> str:
     return f"{_UID}{9 * 10 ** (digits - 1) + number}"
 
 
-def _parts(dataset: bytes) -> tuple[bytes, bytes, Iterable[memoryview]]:
+def _parts(dataset: bytes) -> tuple[bytes, bytes, list[bytes]]:
     """What stands before the UID, what follows in the same piece, and the other pieces."""
     uid = (_UID + "9" * (44 - len(_UID))).encode()
     at = dataset.index(uid)
-    rest = memoryview(dataset)[_PIECE:]
+    rest = dataset[_PIECE:]
     parts = [rest[start : start + _PIECE] for start in range(0, len(rest), _PIECE)]
     return dataset[:at], dataset[at + len(uid) : _PIECE], parts
 

@@ -93,6 +93,17 @@ class Committer:
         self._submit(change)
         return change.result
 
+    def remove(self, sop_instance_uid: str) -> bool:
+        """Let an instance go that nobody needs any more; False where none is kept. Raises `NotCommitted`.
+
+        First the row, then the file: killed in between, the file is cleared away at the next start.
+        """
+        there = self.run(lambda database: _marked_removed(database, sop_instance_uid))
+        failpoint("marked")
+        if isinstance(there, Instance):
+            self._spool.remove(there.place)
+        return there is not None
+
     def settle(self) -> None:
         """Write the rows of the log into the main file. Raises `NotCommitted`."""
         with self._turn:
@@ -216,16 +227,20 @@ def _nothing(_: Database) -> None:
     pass
 
 
+def _marked_removed(database: Database, sop_instance_uid: str) -> Instance | None:
+    there = database.kept(sop_instance_uid)
+    database.change_state(sop_instance_uid, "removed")
+    return there
+
+
 def _is_busy(error: Exception) -> bool:
-    return (
-        isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-    )
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _why(error: Exception | None) -> str:
     """What may be logged: an error's kind and number, never its text."""
     if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorname", type(error).__name__)
+        return str(getattr(error, "sqlite_errorname", type(error).__name__))
     if isinstance(error, OSError):
         return f"{type(error).__name__} {error.errno}"
     return error.code if isinstance(error, PonteError) else type(error).__name__

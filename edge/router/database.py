@@ -38,7 +38,7 @@ MIGRATIONS: Final[Sequence[str]] = (
         sop_class_uid TEXT NOT NULL, transfer_syntax_uid TEXT NOT NULL, study_instance_uid TEXT NOT NULL,
         series_instance_uid TEXT NOT NULL, modality BLOB, sha256 BLOB NOT NULL, size_bytes INTEGER NOT NULL,
         dataset_start INTEGER NOT NULL, place TEXT NOT NULL, notes TEXT NOT NULL, association_id TEXT,
-        received_at REAL NOT NULL, durable_at REAL NOT NULL,
+        source_ae_title TEXT, received_at REAL NOT NULL, durable_at REAL NOT NULL,
         state TEXT NOT NULL CHECK (state IN ('kept', 'removed', 'missing'))
     );
     CREATE UNIQUE INDEX kept_instances ON instances (sop_instance_uid) WHERE state = 'kept';
@@ -48,6 +48,7 @@ MIGRATIONS: Final[Sequence[str]] = (
         id TEXT PRIMARY KEY, reason TEXT NOT NULL, sha256 TEXT, sop_instance_uid TEXT NOT NULL,
         association_id TEXT, status INTEGER NOT NULL, received_at REAL NOT NULL
     );
+    CREATE INDEX quarantined_instances ON quarantined (sop_instance_uid);
     CREATE TABLE commitments (
         number INTEGER PRIMARY KEY AUTOINCREMENT, transaction_uid TEXT NOT NULL,
         calling_ae_title TEXT NOT NULL, called_ae_title TEXT NOT NULL, address TEXT NOT NULL,
@@ -84,7 +85,8 @@ class Study:
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One instance that is kept, or was. `place` is its path within the spool; `sha256` is of the dataset,
-    which begins `dataset_start` bytes into the file. Times are seconds since the epoch."""
+    which begins `dataset_start` bytes into the file; `source_ae_title` is who sent it. Times
+    are seconds since the epoch."""
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -98,6 +100,7 @@ class Instance:
     place: str
     notes: str
     association_id: str | None
+    source_ae_title: str | None
     received_at: float
     durable_at: float
     state: str = "kept"
@@ -106,7 +109,7 @@ class Instance:
 
 _COLUMNS = ", ".join(Instance.__slots__)
 _NEW_COLUMNS = ", ".join(Instance.__slots__[:-1])
-_INSERT = f"INSERT INTO instances ({_NEW_COLUMNS}) VALUES ({', '.join('?' * 15)})"  # noqa: S608
+_INSERT = f"INSERT INTO instances ({_NEW_COLUMNS}) VALUES ({', '.join('?' * 16)})"  # noqa: S608
 _KEPT = f"SELECT {_COLUMNS} FROM instances WHERE sop_instance_uid = ? AND state = 'kept'"  # noqa: S608
 _FORMER = (
     f"SELECT {_COLUMNS} FROM instances WHERE sop_instance_uid = ? AND state <> 'kept'"  # noqa: S608
@@ -252,7 +255,8 @@ class Database:
                 instance.sop_instance_uid, instance.sop_class_uid, instance.transfer_syntax_uid,
                 instance.study_instance_uid, instance.series_instance_uid, instance.modality, instance.sha256,
                 instance.size_bytes, instance.dataset_start, instance.place, instance.notes,
-                instance.association_id, instance.received_at, instance.durable_at, instance.state,
+                instance.association_id, instance.source_ae_title, instance.received_at,
+                instance.durable_at, instance.state,
             ),
         )  # fmt: skip
         self._connection.execute(

@@ -7,11 +7,12 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from ponte.errors import StorageFull, TransientError
+from ponte.filemeta import part10_head
 from ponte.quarantine import Quarantine, QuarantineRecord
 from ponte.scan import Scanner, Verdict
 from ponte.scanning.identity import text_of
@@ -34,7 +35,7 @@ from router.reception import (
     Referenced,
     RefusedInstance,
 )
-from router.spool import Partial, Spool, part10_head
+from router.spool import Partial, Spool
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,8 @@ class SpoolIntake:
         try:
             if self._free_bytes() < self._limits.instances_bytes:
                 raise self.refusal(OUT_OF_RESOURCES, "The disk is nearly full", "STORAGE")
-            partial = self.spool.receive(part10_head(*uids, asked.association.calling_ae_title))
+            head = part10_head(*uids, source_ae_title=asked.association.calling_ae_title)
+            partial = self.spool.receive(head)
         except OSError as error:
             raise self.refusal(OUT_OF_RESOURCES, f"No file: errno {error.errno}", "STORAGE") from error
         return _Arriving(self, asked, partial)
@@ -210,9 +212,8 @@ class _Arriving:
             return self._put_away(verdict, "COMMAND_MISMATCH", detail, DOES_NOT_MATCH)
         self._partial.sync()
         facts = self._asked.association
-        instance, study = rows_of(
-            verdict, self._partial.size_bytes, self._dataset_start, self._began, facts.id
-        )
+        instance, study = rows_of(verdict, self._partial.size_bytes, self._dataset_start, self._began)
+        instance = replace(instance, association_id=facts.id, source_ae_title=facts.calling_ae_title)
         settlement = self._intake.committer.arrive(self._partial, instance, study, facts)
         if settlement == "conflict":
             detail = "Another instance of the same UID is kept, with another content"
@@ -254,9 +255,9 @@ class _Arriving:
 
 
 def rows_of(
-    verdict: Verdict, size_bytes: int, dataset_start: int, received_at: float, association_id: str | None
+    verdict: Verdict, size_bytes: int, dataset_start: int, received_at: float
 ) -> tuple[Instance, Study]:
-    """What is to be known of an accepted instance. Its place is not known yet."""
+    """What the instance itself says for its row, and for its study's."""
     values = verdict.values
     study_uid = text_of(values.get(STUDY_INSTANCE_UID))
     instance = Instance(
@@ -271,7 +272,8 @@ def rows_of(
         dataset_start=dataset_start,
         place="",
         notes=" ".join(verdict.notes),
-        association_id=association_id,
+        association_id=None,
+        source_ae_title=None,
         received_at=received_at,
         durable_at=received_at,
     )

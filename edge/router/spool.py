@@ -10,23 +10,17 @@ from __future__ import annotations
 
 import os
 import secrets
-import struct
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from ponte.uid import is_valid_uid
 from router.failpoint import failpoint
 
 FOLDER_NAME: Final = ".spool"
 PER_FOLDER: Final = 1024
 _OWNER_ONLY = 0o700
 _SUFFIX = ".dcm"
-_IMPLEMENTATION_CLASS_UID = b"2.25.148711969059971784969479603984543783941"
-_IMPLEMENTATION_VERSION = b"PONTE_0_1"
-_PREAMBLE = bytes(128) + b"DICM"
-_AE_BYTES = 16
 
 
 class Spool:
@@ -161,33 +155,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def part10_head(
-    sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, calling_ae_title: str = ""
-) -> bytes:
-    """Preamble and file meta for a dataset that came by C-STORE (PS3.10 7.1).
-
-    The UIDs must be UIDs. An AE title that is none is left out: it is only for information.
-    """
-    if not all(map(is_valid_uid, (sop_class_uid, sop_instance_uid, transfer_syntax_uid))):
-        raise ValueError("file meta needs valid UIDs")
-    title = calling_ae_title.strip()
-    has_title = title.isascii() and title.isprintable() and 0 < len(title) <= _AE_BYTES
-    meta = b"".join(
-        [
-            struct.pack("<HH2sHL", 2, 1, b"OB", 0, 2) + b"\0\1",
-            _element(0x02, b"UI", sop_class_uid.encode(), b"\0"),
-            _element(0x03, b"UI", sop_instance_uid.encode(), b"\0"),
-            _element(0x10, b"UI", transfer_syntax_uid.encode(), b"\0"),
-            _element(0x12, b"UI", _IMPLEMENTATION_CLASS_UID, b"\0"),
-            _element(0x13, b"SH", _IMPLEMENTATION_VERSION, b" "),
-            _element(0x16, b"AE", title.encode(), b" ") if has_title else b"",
-        ]
-    )
-    return _PREAMBLE + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(meta)) + meta
-
-
-def _element(number: int, vr: bytes, value: bytes, padding: bytes) -> bytes:
-    value += padding * (len(value) % 2)
-    return struct.pack("<HH2sH", 2, number, vr, len(value)) + value

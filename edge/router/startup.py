@@ -16,6 +16,8 @@ from itertools import batched
 from pathlib import Path
 from typing import Final
 
+from pydicom.filereader import read_file_meta_info
+
 from ponte.errors import InvalidRequest
 from ponte.quarantine import Quarantine, QuarantineRecord
 from ponte.scan import Scanner, Verdict
@@ -168,8 +170,10 @@ def _adopt(spool: Spool, database: Database, quarantine: Quarantine, place: str,
         findings.quarantined += 1
         return False
     found = path.stat()
-    instance, study = rows_of(verdict, found.st_size, verdict.dataset_start or 0, found.st_mtime, None)
-    database.insert(replace(instance, place=place, durable_at=time.time()), study)
+    instance, study = rows_of(verdict, found.st_size, verdict.dataset_start or 0, found.st_mtime)
+    source = read_file_meta_info(path).get("SourceApplicationEntityTitle")
+    row = replace(instance, place=place, durable_at=time.time(), source_ae_title=source)
+    database.insert(row, study)
     findings.adopted += 1
     return True
 

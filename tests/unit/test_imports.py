@@ -18,8 +18,13 @@ FORBIDDEN = {
         "pynetdicom", "pydicom", "numpy", "ponte_net", "render", "callback",
         "infra", "cli",
     },
+    "layers/ponte/python/ponte_net": {
+        "boto3", "botocore", "aws_lambda_powertools", "numpy", "ponte_aws", "router", "render", "callback",
+        "infra", "cli",
+    },
     "functions/callback": {"render", "infra", "cli", "pydicom", "numpy"},
     "functions/render": {"callback", "infra", "cli"},
+    "edge/router": {"render", "callback", "infra", "cli"},
 }  # fmt: skip
 
 

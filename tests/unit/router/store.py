@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from pydicom.dataset import FileDataset
 
-from ponte.quarantine import QuarantineRecord
+from ponte.quarantine import FolderQuarantine
 from ponte.scan import scan
 from router.counters import Counters
 from router.database import Instance
@@ -24,23 +22,6 @@ LITTLE = "1.2.840.10008.1.2.1"
 NO_LIMITS = DiskLimits(0, 0)
 
 
-class SimpleQuarantine:
-    """A folder with a file an entry."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.root.mkdir(exist_ok=True)
-
-    def keep(self, record: QuarantineRecord, content: Iterable[bytes] | None) -> str:
-        data = b"".join(content or ())
-        identity = f"{record.reason}-{hashlib.sha256(data).hexdigest()}"
-        (self.root / identity).write_bytes(data)
-        return identity
-
-    def entries(self) -> list[str]:
-        return sorted(path.name.partition("-")[0] for path in self.root.iterdir())
-
-
 class NoCommitments:
     def ask(self, facts: AssociationFacts, transaction_uid: str, references: Sequence[Referenced]) -> int:
         return SUCCESS
@@ -53,12 +34,11 @@ class Store:
         self.spool = Spool(root)
         self.spool.make()
         self.lock = SpoolLock(self.spool)
-        self.quarantine = SimpleQuarantine(root / "quarantine")
-        quarantine = cast("Quarantine", self.quarantine)
-        self.committer, self.findings = open_store(self.spool, quarantine)
+        self.quarantine = FolderQuarantine(root)
+        self.committer, self.findings = open_store(self.spool, self.quarantine)
         self.counters = Counters()
         self.intake = SpoolIntake(
-            self.spool, self.committer, quarantine, NoCommitments(), self.counters, limits=limits
+            self.spool, self.committer, self.quarantine, NoCommitments(), self.counters, limits=limits
         )
 
     def store(self, dataset: bytes, sop_class_uid: str, sop_instance_uid: str, *, piece: int = 4096) -> int:
@@ -84,6 +64,10 @@ class Store:
         instance = self.kept(uid)
         assert instance is not None
         return self.spool.path_of(instance.place).read_bytes()[instance.dataset_start :]
+
+    def quarantined(self) -> list[str]:
+        """The reasons."""
+        return sorted(kept.record.reason for kept in self.quarantine.list())
 
     def files(self) -> list[str]:
         """All that is in the spool but for the rows."""

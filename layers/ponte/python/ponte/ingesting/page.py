@@ -72,15 +72,15 @@ class _Page:
         yield f"<title>{title}</title><style>{_STYLE}</style></head><body><main>"
         yield from self._head(title)
         yield from self._sums()
+        yield from self._problems()
         totals = self._report["totals"]
         yield from self._codes("by_reason", totals["reasons"], REASONS[self._language])
         yield from self._codes("by_note", totals["notes"], NOTES[self._language])
-        yield from self._problems()
         yield from self._all()
         yield f"<footer>{escape(self._words['private'])}</footer></main></body></html>\n"
 
     def _head(self, title: str) -> Iterator[str]:
-        report, words = self._report, self._words
+        report, words, totals = self._report, self._words, self._report["totals"]
         state = "interrupted" if report["error"] else report["verdict"]
         yield f'<header class="{state}"><h1>{title}</h1>'
         yield f'<p><span class="state">{words[state]}.</span> {words[state + "_text"]}</p>'
@@ -91,7 +91,9 @@ class _Page:
             "archive": report["path"],
             "arrived": self._time(report["arrived_at"]),
             "last": self._time(report["last_delivery_at"]),
-            "latency": self._duration(report["totals"]["latency_s"]),
+            "latency": self._duration(totals["latency_s"]),
+            "bytes": self._size(totals["bytes"]),
+            "delivered_bytes": self._size(totals["delivered_bytes"]),
             "sha256": report["sha256"],
             "kept_as": report["quarantine_id"],
         }
@@ -111,8 +113,6 @@ class _Page:
             "not_delivered",
         ):
             yield f"<div><b>{self._number(totals[name])}</b><span>{words[name]}</span></div>"
-        for name in ("bytes", "delivered_bytes"):
-            yield f"<div><b>{self._size(totals[name])}</b><span>{words[name]}</span></div>"
         yield "</section>"
 
     def _codes(self, title: str, counts: Mapping[str, int], sentences: Mapping[str, str]) -> Iterator[str]:
@@ -120,7 +120,7 @@ class _Page:
             return
         words = self._words
         yield f"<h2>{words[title]}</h2><table>"
-        yield f'<tr><th>{words["reason"]}</th><th class="n">{words["count"]}</th></tr>'
+        yield f'<tr><th>{words["what"]}</th><th class="n">{words["count"]}</th></tr>'
         for code, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
             yield f"<tr><td>{_coded(code, sentences)}</td>"
             yield f'<td class="n">{self._number(count)}</td></tr>'
@@ -161,7 +161,8 @@ class _Page:
         for row in rows:
             verdict, answer, uid = row["verdict"], row["destination"], row["sop_instance_uid_sha256"] or ""
             notes = "".join(f'<div class="code">{escape(note)}</div>' for note in row["notes"])
-            said = self._reason(row["reason"], row["detail"]) if row["reason"] else escape(row["detail"])
+            own = "" if row["detail"] == answer["detail"] else row["detail"]
+            said = self._reason(row["reason"], own) if row["reason"] else escape(own)
             detail = escape(answer["detail"])
             yield (
                 f'<tr><td class="n">{row["ordinal"]}</td><td>{escape(row["name"])}</td>'
