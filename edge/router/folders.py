@@ -25,7 +25,8 @@ _NO_MODALITY = "UN"
 _OWNER_ONLY = 0o700
 _SEVERAL = re.compile(r"_{2,}")
 _NOT_A_CODE = re.compile(r"[^A-Za-z0-9_]+", re.ASCII)
-_RESERVED = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10))})
+_PORTS = (f"{port}{number}" for port in ("COM", "LPT") for number in range(10))
+_RESERVED = frozenset({"CON", "PRN", "AUX", "NUL", *_PORTS})
 _MEANT_FOR_US = frozenset("._")
 
 
@@ -58,6 +59,11 @@ def _is_harmless(char: str) -> bool:
 def is_study_folder(name: str) -> bool:
     """True for a name that a study's folder may have: one part, and neither hidden nor one of ours."""
     return bool(name) and name[0] not in _MEANT_FOR_US and "/" not in name and "\0" not in name
+
+
+def is_instance_file(name: str) -> bool:
+    """True for what the old router, and this one, call an instance."""
+    return name.lower().endswith(".dcm") and not name.startswith(".")
 
 
 class Folders:
