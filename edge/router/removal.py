@@ -88,7 +88,7 @@ class Remover:
 
         Raises `NotCommitted`, `OSError`.
         """
-        is_asking = self._ask() or self._is_resuming
+        is_asking = self._ask()
         with self._folders.lock:
             due = run_apart(self._committer, self._mark)
             failpoint("removal-marked")
@@ -127,7 +127,8 @@ class Remover:
         if self._is_resuming:
             due = rows.half_removed(database, BATCH)
             self._is_resuming = len(due) == BATCH
-            return due
+            if due:
+                return due
         due = rows.removable(database, self._now() - self._retention.keep_s, BATCH)
         rows.mark_removed(database, [linked.number for linked in due])
         return due

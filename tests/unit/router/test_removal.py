@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from router import organiser_rows as rows
+from router import removal
 from tests.factories import STUDY_UID, make_ct, uid
 from tests.unit.router.organised import House
 
@@ -117,25 +118,34 @@ def test_retention_keeps_what_all_have_for_a_time(tmp_path: Path) -> None:
     house.close()
 
 
-def test_a_hint_is_asked_before_its_turn(house: House) -> None:
-    for number in range(300):
+@pytest.fixture
+def many(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+    """More than are asked for at once, of which the last can go."""
+    monkeypatch.setattr(removal, "BATCH", 8)
+    for number in range(20):
         house.store.send(make_ct(number, size=4))
     house.organise()
-    house.destinations.confirmed = {290}
-    house.remover.hint(290)
-    house.remover.hint(9999)
-    house.remover.step()
-    assert house.store.count() == 299
+    house.destinations.confirmed = {20}
+    return house
 
 
-def test_everything_is_asked_in_turn_without_hints(house: House) -> None:
-    for number in range(300):
-        house.store.send(make_ct(number, size=4))
-    house.organise()
-    house.destinations.confirmed = {290}
-    for _ in range(4):
-        house.remover.step()
-    assert house.store.count() == 299
+def test_a_hint_is_asked_before_its_turn(many: House) -> None:
+    many.remover.hint(20)
+    many.remover.hint(9999)
+    many.remover.step()
+    assert many.store.count() == 19
+
+
+def test_everything_is_asked_in_turn_without_hints(many: House) -> None:
+    many.remover.step()
+    assert many.store.count() == 20
+    many.remover.step()
+    many.remover.step()
+    assert many.store.count() == 19
+    for _ in range(3):  # and from the beginning again
+        many.destinations.confirmed.add(1)
+        many.remover.step()
+    assert many.store.count() == 18
 
 
 def test_a_file_that_cannot_be_removed_holds_up_no_other(
