@@ -20,6 +20,7 @@ from router.database import Database
 from router.delivery_rows import Candidate, Delivery, Planned, Result
 from router.destinations import DicomNode, Inbox, Retries, Target
 from router.rules import Facts, Matching, choose, needs_header
+from router.savepoint import run_apart
 from router.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -54,28 +55,33 @@ class Planner:
     def configure(self) -> None:
         """Make rows and configuration agree; say what is no more sent. Raises `TransientError`."""
         names = [destination.name for destination in self._destinations]
-        for name in run(self._committer, lambda database: delivery_rows.configure(database, names)):
+        for name in run_apart(self._committer, lambda database: delivery_rows.configure(database, names)):
             extra = {"alarm": "DESTINATION_REMOVED", "destination": name}
             log.error("destination removed from the configuration with deliveries open", extra=extra)
 
     def step(self) -> int:
-        """Decide on the next instances; how many there were. Raises `TransientError`."""
-        positions = run(self._committer, delivery_rows.positions)
+        """Decide on the next instances, and let go what waited for its study; how many instances and parts.
+
+        Raises `TransientError`.
+        """
+        positions = run_apart(self._committer, delivery_rows.positions)
         if positions.keys() != {destination.name for destination in self._destinations}:
             self.configure()  # the rows were built again
             return self.step()
         if not positions:
             return 0
         after = min(positions.values())
-        found = run(self._committer, lambda database: delivery_rows.candidates(database, after, _AT_A_TIME))
+        found = run_apart(
+            self._committer, lambda database: delivery_rows.candidates(database, after, _AT_A_TIME)
+        )
         if found:
             planned = [one for candidate in found for one in self._plan(candidate)]
             up_to, now = found[-1].number, time.time()
-            run(
+            run_apart(
                 self._committer,
                 lambda database: delivery_rows.plan(database, positions, planned, up_to, now),
             )
-        return len(found)
+        return len(found) + run_apart(self._committer, _release_parts)
 
     def _plan(self, candidate: Candidate) -> list[Planned]:
         chosen = choose(self._destinations, self._facts(candidate), self._matching)
@@ -88,7 +94,7 @@ class Planner:
                 candidate.sop_instance_uid,
                 destination.name,
                 chosen[destination.name],
-                None if waits_for_study(destination) else 0,
+                waits_for_study(destination),
                 isinstance(destination, DicomNode) and destination.commitment,
             )
             for destination in self._destinations
@@ -117,6 +123,10 @@ class Planner:
         except (OSError, *BROKEN_INPUT):
             log.warning("header not readable for rules", extra={"number": candidate.number})
             return Dataset()
+
+
+def _release_parts(database: Database) -> int:
+    return delivery_rows.release_parts(database, _AT_A_TIME)
 
 
 def waits_for_study(destination: Target) -> bool:
@@ -184,13 +194,6 @@ def pause_s(retries: Retries, failures: int) -> float:
     """How long to wait after so many failures before this one: doubling, capped, spread."""
     longest = min(retries.first_s * 2 ** min(failures, 32), retries.longest_s)
     return random.uniform(longest / 2, longest)  # noqa: S311  (keeps no secret)
-
-
-def run[T](committer: Committer, apply: Callable[[Database], T]) -> T:
-    """`Committer.run` with what it returns. Raises `TransientError`."""
-    found: list[T] = []
-    committer.run(lambda database: found.append(apply(database)))
-    return found[-1]
 
 
 def _text(dataset: Dataset, keyword: str) -> str:

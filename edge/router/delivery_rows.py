@@ -10,11 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from router import organiser_rows
+
 if TYPE_CHECKING:
     from router.database import Database
 
 State = Literal["waiting", "sending", "sent", "committed", "refused", "given_up", "skipped"]
 
+_RELEASED: Final = "released-parts"
 LONGEST_PAUSE_S: Final = 86400.0
 
 MIGRATION: Final = """
@@ -37,6 +40,18 @@ MIGRATION: Final = """
         WHERE state IN ('waiting', 'sending', 'refused', 'given_up');
     CREATE INDEX uncommitted_deliveries ON deliveries (destination, transaction_uid, sent_at)
         WHERE state = 'sent' AND wants_commitment = 1;
+    CREATE TABLE commitment_requests (
+        transaction_uid TEXT PRIMARY KEY, destination TEXT NOT NULL, asked_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE uploads (
+        destination TEXT NOT NULL, study_instance_uid TEXT NOT NULL, part INTEGER NOT NULL,
+        object_key TEXT NOT NULL, part_bytes INTEGER NOT NULL, upload_id TEXT NOT NULL,
+        PRIMARY KEY (destination, study_instance_uid, part)
+    ) WITHOUT ROWID;
+    CREATE TABLE upload_parts (
+        upload_id TEXT NOT NULL, number INTEGER NOT NULL, etag TEXT NOT NULL, sha256 TEXT NOT NULL,
+        PRIMARY KEY (upload_id, number)
+    ) WITHOUT ROWID;
 """
 """`part` is that of the study to which the instance belongs, 0 where it goes by itself, and null while it is
 not to be sent yet. `unclear` says that the destination may have it though it never said so. `sent_as` is the
@@ -54,8 +69,11 @@ _CANDIDATES = """
 _PLAN = """
     INSERT OR IGNORE INTO deliveries
         (number, destination, state, priority, part, planned_at, wants_commitment)
-    SELECT number, ?, 'waiting', ?, ?, ?, ? FROM instances
-    WHERE number = ? AND sop_instance_uid = ?
+    SELECT i.number, ?, 'waiting', ?, CASE WHEN ? THEN p.part ELSE 0 END, ?, ? FROM instances i
+    LEFT JOIN organised o ON o.number = i.number
+    LEFT JOIN study_parts p ON p.study_instance_uid = o.study_instance_uid AND p.part = o.part
+        AND p.state = 'complete'
+    WHERE i.number = ? AND i.sop_instance_uid = ?
 """
 _READY = """
     SELECT d.number, i.sop_instance_uid, i.sop_class_uid, i.transfer_syntax_uid, i.study_instance_uid,
@@ -89,13 +107,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An instance that is to go to a destination; `part` as in the row."""
+    """An instance that is to go to a destination, by itself or with its study."""
 
     number: int
     sop_instance_uid: str
     destination: str
     priority: int
-    part: int | None
+    waits_for_study: bool
     wants_commitment: bool
 
 
@@ -197,7 +215,7 @@ def plan(
         return False
     for one in planned:
         if expected.get(one.destination, up_to) < one.number:
-            values = (one.destination, one.priority, one.part, now, one.wants_commitment)
+            values = (one.destination, one.priority, one.waits_for_study, now, one.wants_commitment)
             database.run(_PLAN, (*values, one.number, one.sop_instance_uid))
     database.run("UPDATE delivery_positions SET number = ? WHERE active = 1 AND number < ?", (up_to, up_to))
     return True
@@ -253,14 +271,19 @@ def settle(database: Database, destination: str, results: Iterable[Result]) -> N
         database.run(_SETTLE, values)
 
 
-def release_part(database: Database, study_instance_uid: str, part: int, numbers: Iterable[int]) -> None:
-    """These instances of a study make up a finished part of it, and may go to whoever takes studies."""
-    for number in numbers:
+def release_parts(database: Database, most: int) -> int:
+    """Let go to whoever takes studies what belongs to parts that have become complete; how many parts."""
+    done = organiser_rows.position(database, _RELEASED) or 0
+    parts = organiser_rows.completed_after(database, done, most)
+    for one in parts:
         database.run(
-            "UPDATE deliveries SET part = ? WHERE number = ? AND part IS NULL AND state = 'waiting'"
-            " AND (SELECT study_instance_uid FROM instances i WHERE i.number = deliveries.number) = ?",
-            (part, number, study_instance_uid),
+            "UPDATE deliveries SET part = ? WHERE part IS NULL AND number IN"
+            " (SELECT number FROM organised WHERE study_instance_uid = ? AND part = ?)",
+            (one.part, one.study_instance_uid, one.part),
         )
+    if parts:
+        organiser_rows.move(database, _RELEASED, parts[-1].completion)
+    return len(parts)
 
 
 def outstanding(database: Database, number: int) -> bool:

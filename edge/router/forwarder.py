@@ -20,14 +20,16 @@ from router import delivery_rows
 from router.committer import Committer
 from router.counters import Counters
 from router.database import Database
-from router.deliveries import Judge, Planner, run
+from router.deliveries import Judge, Planner
 from router.delivery_rows import Delivery, Result
-from router.destinations import DicomNode, Target, WebServer
+from router.destinations import DicomNode, Inbox, Target, WebServer
 from router.failpoint import failpoint
+from router.inbox import InboxWorkers
 from router.lanes import NAP_S, Lane
 from router.links import Link, Session, open_link
 from router.loads import Load, load
 from router.rules import Matching
+from router.savepoint import run_apart
 from router.spool import Spool
 from router.transcoding import Transcoder
 
@@ -74,7 +76,7 @@ class Forwarder:
     def start(self) -> None:
         """Go on where it was. Raises `TransientError` where the rows cannot be had."""
         self._planner.configure()
-        resumed = run(self._committer, delivery_rows.resume)
+        resumed = run_apart(self._committer, delivery_rows.resume)
         if resumed:
             log.warning("deliveries in hand are tried again", extra={"instances": resumed})
         self._thread.start()
@@ -244,7 +246,7 @@ class _Worker:
                 return delivery_rows.claim_probe(database, target.name, now)
             return delivery_rows.claim(database, target.name, target.batch_instances, target.batch_bytes, now)
 
-        claimed = run(self._workers.committer, apply)
+        claimed = run_apart(self._workers.committer, apply)
         self._settled(len(results))
         return claimed
 
@@ -252,7 +254,7 @@ class _Worker:
         results = list(self._results)
         if results:
             name = self._target.name
-            run(self._workers.committer, lambda database: delivery_rows.settle(database, name, results))
+            run_apart(self._workers.committer, lambda database: delivery_rows.settle(database, name, results))
         self._settled(len(results))
 
     def _settled(self, count: int) -> None:
@@ -415,4 +417,5 @@ def _workers_of(lane: Lane, committer: Committer, spool: Spool, profiles: Mappin
     if target.profile is not None and target.profile not in profiles:
         raise InvalidRequest(f"{target.name}: there is no profile {target.profile}")
     transform = profiles[target.profile] if target.profile else None
-    return InstanceWorkers(lane, committer, spool, transform=transform)
+    kind = InboxWorkers if isinstance(target, Inbox) else InstanceWorkers
+    return kind(lane, committer, spool, transform=transform)

@@ -11,11 +11,11 @@ from pydicom.dataset import FileDataset
 
 from ponte.ingest import Transform
 from router import delivery_rows
-from router.deliveries import run
 from router.delivery_rows import Queue
 from router.destinations import read_destinations
 from router.forwarder import Forwarder, build
 from router.rules import Matching
+from router.savepoint import run_apart
 from tests.unit.router.store import Store
 
 QUICK = {"first_s": 0.05, "longest_s": 0.1, "alert_after_s": 0.2, "give_up_after_s": 600}
@@ -60,7 +60,7 @@ def forwarding(
 def rows(store: Store, destination: str, *columns: str) -> list[tuple[Any, ...]]:
     """Of the deliveries of a destination, in the order in which the instances came."""
     query = f"SELECT {', '.join(columns)} FROM deliveries WHERE destination = ? ORDER BY number"
-    return run(store.committer, lambda database: database.run(query, (destination,)).fetchall())
+    return run_apart(store.committer, lambda database: database.run(query, (destination,)).fetchall())
 
 
 def states(store: Store, destination: str) -> list[str]:
@@ -73,13 +73,13 @@ def all_in(store: Store, destination: str, state: str, count: int) -> Callable[[
 
 
 def queue(store: Store, destination: str) -> Queue:
-    found = run(store.committer, delivery_rows.queues)
+    found = run_apart(store.committer, delivery_rows.queues)
     return next(one for one in found if one.destination == destination)
 
 
 def outstanding(store: Store) -> list[bool]:
     """Of all instances that are kept, in their order."""
-    return run(
+    return run_apart(
         store.committer,
         lambda database: [
             delivery_rows.outstanding(database, one.number) for one in database.after(0, 10_000)
