@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from bench import assembly, fetch, imports, load, memory, render, scan, spool, whole_job
+from bench import assembly, fetch, imports, load, memory, organise, render, scan, spool, whole_job
 from bench.shapes import SHAPES
 
 BENCHES = {
@@ -19,6 +19,7 @@ BENCHES = {
     "scan": scan,
     "load": load,
     "spool": spool,
+    "organise": organise,
 }
 
 

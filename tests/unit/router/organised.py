@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from router import organiser_rows as rows
+from router.adoption import Adoption
 from router.completion import CompletionRules
 from router.database import Database
 from router.folders import Folders
@@ -64,6 +65,20 @@ class House:
             self.destinations, zone=ZONE, retention=Retention(keep_s), now=self.day,
         )  # fmt: skip
         self.organiser.prepare()
+        self.adoption = self.new_adoption()
+
+    def new_adoption(self) -> Adoption:
+        """As each start has one."""
+        return Adoption(
+            self.store.spool, self.store.committer, self.store.quarantine, self.folders, self.store.counters,
+            zone=ZONE, now=self.day, pause=lambda _: None,
+        )  # fmt: skip
+
+    def adopt(self) -> None:
+        """One pass, and what follows from it."""
+        while self.adoption.step():
+            pass
+        self.organise()
 
     def organise(self) -> None:
         """All there is, and the metadata."""
