@@ -6,7 +6,20 @@ import argparse
 import json
 import sys
 
-from bench import assembly, fetch, imports, load, memory, organise, render, scan, spool, whole_job
+from bench import (
+    assembly,
+    fetch,
+    imports,
+    ingest,
+    load,
+    memory,
+    organise,
+    render,
+    scan,
+    send,
+    spool,
+    whole_job,
+)
 from bench.shapes import SHAPES
 
 BENCHES = {
@@ -17,6 +30,8 @@ BENCHES = {
     "fetch": fetch,
     "imports": imports,
     "scan": scan,
+    "ingest": ingest,
+    "send": send,
     "load": load,
     "spool": spool,
     "organise": organise,

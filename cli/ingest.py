@@ -156,6 +156,7 @@ def _missing(route: Route) -> PonteError | None:
 def _report_on(
     path: Path, stream: BinaryIO, arrived: datetime, job: _Job, missing: PonteError | None
 ) -> Report:
+    from ponte.ingesting import runs
     from ponte.ingesting.report import Report
     from ponte.ingesting.spool import whole_sha256
 
@@ -175,6 +176,8 @@ def _report_on(
         report.interrupt(SourceUnavailable(f"The archive cannot be read: {error.strerror}"))
     if job.reports is not None:
         _write_report(job.reports, arrived, report, sha256, job.language)
+    if report.finished:
+        runs.end(job.store, sha256)
     return report
 
 
@@ -201,8 +204,6 @@ def _ingest_one(path: Path, stream: BinaryIO, sha256: str, report: Report, job: 
         kept = _keep_archive(stream, path.name, sha256, empty, job)
         if kept is not None:
             report.kept_as(kept)
-    if not rehearsal:
-        runs.end(job.store, sha256)
 
 
 def _lock(stream: BinaryIO) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import check, demo, doctor, ingest, preview, quarantine, render, stack
+from cli import check, demo, doctor, ingest, preview, quarantine, render, router, stack, watch
 from cli.output import ExitCode, print_error, print_line
 from cli.sources import SeveralStudies
 from ponte.errors import InvalidRequest, PonteError
@@ -29,7 +29,9 @@ app.command("preview")(preview.preview)
 app.command("check")(check.check)
 app.command("ingest")(ingest.ingest)
 app.add_typer(quarantine.app)
+app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)
+app.add_typer(router.router, name="router")
 
 
 def _print_version(wanted: bool) -> None:

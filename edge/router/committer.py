@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Literal
 
 from ponte.errors import PonteError, TransientError
-from router.database import Database, DatabaseDamaged, Instance, Study
+from router.database import Database, DatabaseDamaged, Instance, Study, checkpoint
 from router.failpoint import failpoint
 from router.reception import AssociationFacts
 from router.spool import Partial, Spool
@@ -104,13 +104,13 @@ class Committer:
             self._spool.remove(there.place)
         return there is not None
 
-    def settle(self) -> None:
-        """Write the rows of the log into the main file. Raises `NotCommitted`."""
-        with self._turn:
-            try:
-                self._database.settle()
-            except sqlite3.Error as error:
-                raise NotCommitted(f"The database cannot be written: {_why(error)}") from error
+    def checkpoint(self) -> None:
+        """Bring rows from the log into the main file, as far as that holds nobody up; so that it seldom is
+        done while somebody waits for an answer. Raises `NotCommitted`."""
+        try:
+            checkpoint(self._database.path)
+        except sqlite3.Error as error:
+            raise NotCommitted(f"The database cannot be written: {_why(error)}") from error
 
     def close(self) -> None:
         """Let go of the database, once whoever has the turn is done."""
@@ -152,7 +152,8 @@ class Committer:
                 place = arrival.partial.place
                 database.insert(replace(arrival.instance, place=place, durable_at=now), arrival.study)
         database.commit()
-        failpoint("committed")
+        if arrived:
+            failpoint("committed")
         for change in batch:
             change.committed = True
 

@@ -6,6 +6,7 @@ data, as received: the file is its owner's alone, and no row's content goes to a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -303,3 +304,9 @@ class Database:
     def run(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
         """One statement, for tables that have a module of their own."""
         return self._connection.execute(statement, tuple(values))
+
+
+def checkpoint(path: Path) -> None:
+    """Write rows from the log into the main file, beside who uses it, waiting for nobody."""
+    with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")

@@ -104,7 +104,7 @@ class SpoolIntake:
         """`stopping`, `disk` or `queue`, the last while nothing can be committed."""
         if self._stopping:
             return "stopping"
-        if self._free_bytes() < self._limits.associations_bytes:
+        if self.free_bytes() < self._limits.associations_bytes:
             return "disk"
         return None if self.committer.is_well else "queue"
 
@@ -127,7 +127,7 @@ class SpoolIntake:
         if not all(map(is_valid_uid, uids)):
             raise self.refusal(INVALID_UID, "A UID of the command is none", "BAD_UID")
         try:
-            if self._free_bytes() < self._limits.instances_bytes:
+            if self.free_bytes() < self._limits.instances_bytes:
                 raise self.refusal(OUT_OF_RESOURCES, "The disk is nearly full", "STORAGE")
             head = part10_head(*uids, source_ae_title=asked.association.calling_ae_title)
             partial = self.spool.receive(head)
@@ -145,7 +145,8 @@ class SpoolIntake:
             log.error("commitment request not kept", extra={"code": error.code, "association": facts.id})
             return PROCESSING_FAILURE
 
-    def _free_bytes(self) -> int:
+    def free_bytes(self) -> int:
+        """Of the disk that the spool is on."""
         found = os.statvfs(self.spool.folder)
         return found.f_bavail * found.f_frsize
 

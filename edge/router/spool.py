@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from router.failpoint import failpoint
+from router.writeback import PORTION, begin_write_back
 
 FOLDER_NAME: Final = ".spool"
 PER_FOLDER: Final = 1024
@@ -48,8 +49,16 @@ class Spool:
     def keep(self, partials: Sequence[Partial]) -> list[str]:
         """Give whole, synced files their place, durably; their paths within `kept`. Raises `OSError`.
 
-        What was moved before it raised stays in its place: ask `Partial.place`.
+        What was moved before it raised stays in its place: ask `Partial.place`. A folder that failed once is
+        not used again, for nobody knows what of it is on the disk.
         """
+        try:
+            return self._keep(partials)
+        except OSError:
+            self._shard_left = 0
+            raise
+
+    def _keep(self, partials: Sequence[Partial]) -> list[str]:
         touched = set()
         for partial in partials:
             shard = self._shard_for_next()
@@ -79,25 +88,28 @@ class Spool:
         (self.kept / place).unlink(missing_ok=True)
 
     def places(self) -> Iterator[str]:
-        """All files that are kept."""
-        for shard in sorted(self.kept.iterdir()):
-            yield from (f"{shard.name}/{file.name}" for file in sorted(shard.iterdir()))
+        """All files that are kept. What somebody else put there and is no file is passed over."""
+        for shard in _entries(self.kept):
+            if shard.is_dir(follow_symlinks=False):
+                names = [file.name for file in _entries(shard) if file.is_file(follow_symlinks=False)]
+                yield from (f"{shard.name}/{name}" for name in names)
 
     def sweep(self) -> int:
         """Remove what was being received when the router ended; how many. Only while nobody receives."""
-        partials = list(self.incoming.iterdir())
+        partials = [file for file in _entries(self.incoming) if file.is_file(follow_symlinks=False)]
         for partial in partials:
-            partial.unlink()
-        for shard in list(self.kept.iterdir()):
-            if not any(shard.iterdir()):
-                shard.rmdir()
+            Path(partial).unlink()
+        for shard in _entries(self.kept):
+            if shard.is_dir(follow_symlinks=False) and not _entries(shard):
+                Path(shard).rmdir()
         return len(partials)
 
     def _shard_for_next(self) -> str:
         if not self._shard_left:
-            self._shard, self._shard_left = new_name(), PER_FOLDER
-            (self.kept / self._shard).mkdir(mode=_OWNER_ONLY)
+            shard = new_name()
+            (self.kept / shard).mkdir(mode=_OWNER_ONLY)
             sync_folder(self.kept)
+            self._shard, self._shard_left = shard, PER_FOLDER
         self._shard_left -= 1
         return self._shard
 
@@ -109,6 +121,7 @@ class Partial:
         self.path = path
         self.place = ""
         self.size_bytes = 0
+        self._begun = 0
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             self.write(head)
@@ -122,6 +135,10 @@ class Partial:
         while written < len(piece):
             written += os.write(self._file, memoryview(piece)[written:])
         self.size_bytes += written
+        whole = self.size_bytes - self.size_bytes % PORTION
+        if whole > self._begun:
+            begin_write_back(self._file, self._begun, whole - self._begun)
+            self._begun = whole
 
     def sync(self) -> None:
         """Put all of it on the disk. Raises `OSError`: then nobody knows what is on the disk (an fsync that
@@ -141,6 +158,12 @@ class Partial:
         if self._file >= 0:
             file, self._file = self._file, -1
             os.close(file)
+
+
+def _entries(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    """What is in a folder, by name."""
+    with os.scandir(folder) as found:
+        return sorted(found, key=lambda entry: entry.name)
 
 
 def new_name() -> str:

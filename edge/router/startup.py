@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import sqlite3
 import time
 from dataclasses import dataclass, replace
 from itertools import batched
@@ -18,7 +19,7 @@ from typing import Final
 
 from pydicom.filereader import read_file_meta_info
 
-from ponte.errors import InvalidRequest
+from ponte.errors import InvalidRequest, TransientError
 from ponte.quarantine import Quarantine, QuarantineRecord
 from ponte.scan import Scanner, Verdict
 from router.committer import Committer
@@ -68,8 +69,19 @@ class SpoolLock:
 
 
 def open_store(spool: Spool, quarantine: Quarantine) -> tuple[Committer, Findings]:
-    """Make spool and rows ready; the caller holds the lock. Raises `InvalidRequest` for a database that is
-    not ours or of a later version, `OSError` and `sqlite3.Error` for a disk that does not serve."""
+    """Make spool and rows ready; the caller holds the lock.
+
+    Raises `InvalidRequest` for a database that is not ours or of a later version, `TransientError` for one
+    that cannot be used now, `OSError` for a disk that does not serve.
+    """
+    try:
+        return _open_store(spool, quarantine)
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        raise TransientError(f"{FILE_NAME} cannot be used: {name}", code="STORAGE") from error
+
+
+def _open_store(spool: Spool, quarantine: Quarantine) -> tuple[Committer, Findings]:
     partial = spool.sweep()
     path = spool.folder / FILE_NAME
     is_new = not path.exists()

@@ -24,6 +24,7 @@ import pytest
 
 from ponte.errors import InvalidRequest
 from router import database as database_module
+from router import spool
 from router.database import FILE_NAME, MIGRATIONS, Database
 from router.reception import OUT_OF_RESOURCES, SUCCESS, Asked, RefusedInstance
 from tests.corpus import ROOT
@@ -300,6 +301,44 @@ def test_an_fsync_that_fails_loses_the_file_and_is_never_tried_again(
     invariants.check(tmp_path, {instance.SOPInstanceUID: dataset_of(instance)})
 
 
+def test_a_folder_whose_fsync_failed_is_not_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FI-10: nobody knows what of it, or of its name, is on the disk."""
+    store = Store(tmp_path)
+    sync_folder = spool.sync_folder
+    for failing in (tmp_path / ".spool/kept", None):  # the folder of folders, then the folder itself
+
+        def fail(folder: Path, failing: Path | None = failing) -> None:
+            if failing is None or folder == failing:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            sync_folder(folder)
+
+        before = {path.name for path in (tmp_path / ".spool/kept").iterdir()}
+        with monkeypatch.context() as patch:
+            patch.setattr(spool, "sync_folder", fail)
+            assert store.send(make_ct(1)) == OUT_OF_RESOURCES
+        tried = {path.name for path in (tmp_path / ".spool/kept").iterdir()} - before
+        assert store.send(make_ct(2 if failing else 3)) == SUCCESS
+        row = store.kept(make_ct(2 if failing else 3).SOPInstanceUID)
+        assert row is not None
+        assert row.place.split("/")[0] not in tried
+    store.close()
+
+
+def test_what_somebody_else_put_into_the_spool_is_left_alone(tmp_path: Path) -> None:
+    Store(tmp_path).close()
+    kept = tmp_path / ".spool/kept"
+    (kept / "note.txt").write_text("by hand")
+    (kept / "folder/inner").mkdir(parents=True)
+    (kept / "folder/link").symlink_to("/etc/hostname")
+    (tmp_path / ".spool/incoming/folder").mkdir()
+    store = Store(tmp_path)
+    assert store.count() == 0
+    store.close()
+    assert (kept / "folder/link").is_symlink()
+
+
 def test_a_database_without_room_is_said_and_recovers(tmp_path: Path) -> None:
     """FI-09: SQLite itself says that it is full."""
     store = Store(tmp_path)
@@ -382,7 +421,7 @@ def test_rows_that_are_lost_while_it_runs_are_built_again(
     store = Store(tmp_path)
     path = tmp_path / ".spool" / FILE_NAME
     assert {store.send(one) for one in sent[:50]} == {SUCCESS}
-    store.committer.settle()
+    store.committer.checkpoint()
     if how == "deleted":
         path.unlink()
     else:

@@ -59,9 +59,9 @@ def test_datasets_arrive_as_they_are_and_each_has_its_outcome(tmp_path: Path) ->
     with told_scp(Conversation.serve) as scp, path.open("rb") as stream:
         from_file = Outgoing("1.2.3.2", stream, CT, EXPLICIT, dataset_start=4)
         nothing = Outgoing("1.2.3.3", b"", CT, EXPLICIT)
-        outcomes = store(scp, instance(1), from_file, nothing, instance(4, 999))
+        outcomes = store(scp, instance(1), from_file, nothing, instance(4, 998))
     assert outcomes == [Outcome(f"1.2.3.{number}", "stored") for number in (1, 2, 3, 4)]
-    assert [one.dataset for one in scp.taken] == [dataset(1), dataset(2, 700_000), b"", dataset(4, 999)]
+    assert [one.dataset for one in scp.taken] == [dataset(1), dataset(2, 700_000), b"", dataset(4, 998)]
     assert [one.command for one in scp.taken] == [
         {
             command.AFFECTED_SOP_CLASS_UID: CT,
@@ -80,8 +80,8 @@ def test_datasets_arrive_as_they_are_and_each_has_its_outcome(tmp_path: Path) ->
 def test_the_peers_longest_pdu_is_kept(max_pdu: int) -> None:
     """The stub's wire refuses any PDU that is longer."""
     with told_scp(lambda one: one.serve(max_pdu=max_pdu)) as scp:
-        assert [one.status for one in store(scp, instance(1, 300_001))] == ["stored"]
-    assert scp.taken[0].dataset == dataset(1, 300_001)
+        assert [one.status for one in store(scp, instance(1, 300_002))] == ["stored"]
+    assert scp.taken[0].dataset == dataset(1, 300_002)
 
 
 def test_contexts_are_those_of_the_batch_each_with_the_syntax_of_its_files() -> None:
@@ -191,6 +191,28 @@ def test_what_has_no_uid_is_refused_before_it_is_sent(lacking: dict[str, str], w
     assert (first.status, first.detail) == ("refused", f"{words} is no UID; expected one")
     assert second.stored
     assert len(scp.taken) == 1
+
+
+def test_no_fragment_has_an_odd_length(tmp_path: Path) -> None:
+    """Peers abort for one: a deflated dataset gets its padding (PS3.5 A.5), any other is refused."""
+    path = tmp_path / "deflated.dcm"
+    path.write_bytes(dataset(2, 600_001))
+    deflated = Kind(CT, "1.2.840.10008.1.2.1.99")
+    with told_scp(Conversation.serve) as scp, path.open("rb") as stream:
+        outcomes = store(
+            scp,
+            instance(1, 1001),
+            instance(2, 1001, deflated),
+            Outgoing("1.2.3.3", stream, *deflated),
+            instance(4, 1002, deflated),
+        )
+    assert [outcome.status for outcome in outcomes] == ["refused", "stored", "stored", "stored"]
+    assert "odd number of bytes" in outcomes[0].detail
+    assert [one.dataset for one in scp.taken] == [
+        dataset(2, 1001) + b"\0",
+        dataset(2, 600_001) + b"\0",
+        dataset(4, 1002),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import ssl
 import time
@@ -26,6 +27,7 @@ from ponte_net.negotiation import Answered, BadNegotiation, Rejection, Role
 from ponte_net.pdu import BadPdu, Buffer, Control, PeerGone, PeerTimeout, TlsFailed, Wire, WireError
 
 AE_TITLE_LENGTH: Final = 16
+_log = logging.getLogger(__name__)
 _LONGEST_REPLY: Final = 64 << 10
 _FAREWELL_S = 1.0
 _PORT_TAKEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
@@ -102,6 +104,9 @@ class Association:
         except BaseException:
             wire.close(at_once=True)
             raise
+        _log.info("Association established: %s@%s:%d", peer.ae_title, peer.host, peer.port)
+        _log.debug("Accepted: %s; at most %d bytes a PDU", list(answered.contexts), answered.max_pdu)
+        _log.debug("Rejected: %s", dict(answered.rejected))
         return cls(wire, answered, terms)
 
     def request(
@@ -142,6 +147,7 @@ class Association:
                     break
                 if isinstance(got, Control):
                     self._wire.send([pdu.control(pdu.RELEASE_RP)])
+        _log.info("Association released")
         self._close()
 
     def abort(self) -> None:
@@ -154,6 +160,7 @@ class Association:
             self._wire.send([pdu.control(pdu.ABORT)])
             while self._terms.local_port is not None:  # until the peer has taken notice
                 self._wire.receive()
+        _log.info("Association aborted")
         self._close()
 
     def _send(self, context_id: int, request: bytes, data: Iterable[Buffer] | None, size: int) -> None:

@@ -22,6 +22,7 @@ from ponte_net.tls import TlsOptions
 
 __all__ = ["Echoed", "Peer", "Scu", "ScuLimits", "TlsOptions"]
 
+_DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 _SUCCESS = 0x0000
 _WARNINGS = frozenset({0x0001, 0x0107, 0x0116})
 """Beside Bxxx: warnings of PS3.7 C.4, with which the instance is stored."""
@@ -139,11 +140,12 @@ class _Sending:
         self._proposed: frozenset[Kind] = frozenset()
 
     def store(self, batch: Sequence[Outgoing]) -> Iterator[Outcome]:
-        kinds = list(dict.fromkeys(kind_of(instance) for instance in batch if not _lacks(instance)))
-        for instance in batch:
-            lack = _lacks(instance)
-            if lack:
-                yield Outcome(instance.sop_instance_uid, "refused", f"{lack} is no UID; expected one")
+        obstacles = [_obstacle(instance) for instance in batch]
+        sendable = [instance for instance, obstacle in zip(batch, obstacles, strict=True) if not obstacle]
+        kinds = list(dict.fromkeys(map(kind_of, sendable)))
+        for instance, obstacle in zip(batch, obstacles, strict=True):
+            if obstacle:
+                yield Outcome(instance.sop_instance_uid, "refused", obstacle)
             else:
                 yield self._persist(instance, kinds)
 
@@ -178,14 +180,19 @@ class _Sending:
         return self._association
 
 
-def _lacks(instance: Outgoing) -> str | None:
-    """The name of the first UID that is none; without it an instance cannot be offered."""
+def _obstacle(instance: Outgoing) -> str | None:
+    """Why no message can carry the instance, or None."""
     uids = {
         "SOP Instance UID (0008,0018)": instance.sop_instance_uid,
         "SOP Class UID (0008,0016)": instance.sop_class_uid,
         "Transfer Syntax UID (0002,0010)": instance.transfer_syntax_uid,
     }
-    return next((name for name, value in uids.items() if not is_valid_uid(value)), None)
+    for name, value in uids.items():
+        if not is_valid_uid(value):
+            return f"{name} is no UID; expected one"
+    if instance.dataset_bytes % 2 and instance.transfer_syntax_uid not in _DEFLATED:
+        return "The dataset has an odd number of bytes; expected an even one (PS3.5 7.1)"
+    return None
 
 
 def _send(association: Association, instance: Outgoing) -> Outcome:
@@ -202,7 +209,10 @@ def _send(association: Association, instance: Outgoing) -> Outcome:
         command.AFFECTED_SOP_INSTANCE_UID: instance.sop_instance_uid,
     }
     size = instance.dataset_bytes
-    answer = association.request(context_id, asked, _dataset(instance, size), size)
+    data = _dataset(instance, size)
+    if size % 2:  # a deflated one, which has its padding after its end (PS3.5 A.5)
+        data, size = _padded(data), size + 1
+    answer = association.request(context_id, asked, data, size)
     return outcome_of(instance.sop_instance_uid, command.number_of(answer, command.STATUS) or _SUCCESS)
 
 
@@ -211,6 +221,15 @@ def _dataset(instance: Outgoing, size: int) -> Iterable[Buffer]:
     if isinstance(instance.content, bytes):
         return [memoryview(instance.content)[instance.dataset_start :]] if size else []
     return instance.dataset_chunks(size)
+
+
+def _padded(chunks: Iterable[Buffer]) -> Iterator[Buffer]:
+    held: Buffer = b""
+    for chunk in chunks:
+        if held:
+            yield held
+        held = chunk
+    yield bytes(held) + b"\0"
 
 
 def outcome_of(sop_instance_uid: str, status: int) -> Outcome:

@@ -75,13 +75,16 @@ class Reader:
         try:
             for item in self._items():
                 size = item.spool.size_bytes
-                if batch and (held + size > limits.batch_bytes or len(batch) >= limits.batch_instances):
+                ready: list[Item] = []
+                if batch and held + size > limits.batch_bytes:
                     ready, batch, held = batch, [], 0
-                    batch.append(item)
-                    yield ready
-                else:
-                    batch.append(item)
+                batch.append(item)
                 held += size
+                if ready:
+                    yield ready
+                if len(batch) >= limits.batch_instances:
+                    ready, batch, held = batch, [], 0
+                    yield ready
             ready, batch = batch, []
             if ready:
                 yield ready

@@ -86,6 +86,11 @@ class Report:
         self._quarantine_id = quarantine_id
 
     @property
+    def finished(self) -> bool:
+        """True when nothing of the archive is left to do."""
+        return self._finished
+
+    @property
     def verdict(self) -> ArchiveVerdict:
         """`done`: all accepted, known or passed over; never where nothing was accepted or known."""
         if not self._finished:

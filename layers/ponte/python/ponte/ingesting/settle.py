@@ -83,7 +83,7 @@ class Settler:
                 self._note(item, "accepted")
         else:
             self._deliver(items, self._route.destination)
-        self._claims.confirm()
+        self._claims.settle()
 
     def _deliver(self, items: Sequence[Item], destination: Destination) -> None:
         sendings = []
