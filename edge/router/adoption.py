@@ -307,8 +307,13 @@ def _is_unprepared(database: Database) -> bool:
 
 
 def _known(database: Database, folder: str) -> tuple[StudyFolder | None, set[str]]:
+    """The study of a folder, and the names in it that are ours. Where the spool alone lost a file, its name
+    here is the one place that still has it: it is adopted again."""
     study = rows.study_of_folder(database, folder)
-    return study, rows.files_of(database, study.study_instance_uid) if study else set()
+    if study is None:
+        return None, set()
+    rows.forget_missing(database, study.study_instance_uid)
+    return study, rows.files_of(database, study.study_instance_uid)
 
 
 def _differs(before: os.stat_result, path: Path) -> bool:

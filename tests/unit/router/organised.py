@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from router.folders import Folders
 from router.metadata import FILE_NAME, MetadataFile
 from router.organiser import Organiser
 from router.organiser_rows import Part, StudyFolder
+from router.patrol import Patrol
 from router.removal import Remover, Retention
 from router.savepoint import run_apart
 from tests.unit.router.store import Store
@@ -72,6 +73,13 @@ class House:
         return Adoption(
             self.store.spool, self.store.committer, self.store.quarantine, self.folders, self.store.counters,
             zone=ZONE, now=self.day, pause=lambda _: None,
+        )  # fmt: skip
+
+    def new_patrol(self, *, pause: Callable[[float], bool] = lambda _: False) -> Patrol:
+        """One that reads as fast as it can."""
+        return Patrol(
+            self.store.spool, self.store.committer, self.store.quarantine, self.folders, self.store.counters,
+            bytes_per_s=1 << 20, rest_s=3600, pause=pause, clock=self.clock,
         )  # fmt: skip
 
     def adopt(self) -> None:
