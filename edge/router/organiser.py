@@ -284,25 +284,32 @@ class Organiser:
             log.error("metadata cannot be read", extra={"alarm": "METADATA_DAMAGED", "code": error.code})
             self._metadata.set_aside()
             found = {}
-        entries = list(found.items())
+        entries, empty = list(found.items()), 0
         for at in range(0, len(entries), _PAGE):
             page = entries[at : at + _PAGE]
-            self._run(lambda database: self._take_in(database, page))  # noqa: B023
+            empty += self._run(lambda database: self._take_in(database, page))  # noqa: B023
+        if empty:
+            log.warning("unsent studies without images in the metadata", extra={"studies": empty})
         failpoint("metadata-taken-in")
         self._run(lambda database: rows.move(database, ORGANISED, 0))
 
-    def _take_in(self, database: Database, entries: Sequence[tuple[str, Entry]]) -> None:
+    def _take_in(self, database: Database, entries: Sequence[tuple[str, Entry]]) -> int:
+        """How many of them are neither sent nor have anything that could be."""
+        empty = 0
         for study_uid, entry in entries:
             if study_uid == NO_STUDY or rows.study_folder(database, study_uid):
                 continue
             name, sent = entry.get("folder"), entry.get("sent") is True
             if not isinstance(name, str) or not is_study_folder(name) or rows.folder_is_taken(database, name):
                 name = None
-            count = max(0, _count_of(entry) - self._still_to_count(name, is_sent=sent))
+            still_there = self._still_to_count(name, is_sent=sent)
+            empty += not sent and not still_there
+            count = max(0, _count_of(entry) - still_there)
             entry["image_count"] = count
             rows.keep_study(database, StudyFolder(study_uid, name, count, sent, metadata.dumped(entry)))
             if sent:
                 rows.adopt_sent_part(database, study_uid, self._now())
+        return empty
 
     def _still_to_count(self, folder: str | None, *, is_sent: bool) -> int:
         """The files in a known folder that are counted when they are organised: of a study that was sent,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ORGANISED: Final = "organised"
 """The position up to which everything has its name. Where there is none, the rows are new."""
+PATROLLED: Final = "patrolled"
+"""The position up to which digests were compared in this round."""
 NO_STUDY: Final = ""
 """The Study Instance UID of what belongs to no study: no patient's, in no metadata."""
 
@@ -228,6 +230,27 @@ def mark_removed(database: Database, numbers: Sequence[int]) -> None:
     """Before anything is taken from the disk."""
     for number in numbers:
         database.run("UPDATE instances SET state = 'removed' WHERE number = ? AND state = 'kept'", (number,))
+
+
+def is_kept(database: Database, number: int) -> bool:
+    """True where this very instance is kept."""
+    query = "SELECT 1 FROM instances WHERE number = ? AND state = 'kept'"
+    return database.run(query, (number,)).fetchone() is not None
+
+
+def mark_missing(database: Database, number: int) -> None:
+    """It is kept no more, and nobody meant that: it is taken when it is sent again."""
+    database.run("UPDATE instances SET state = 'missing' WHERE number = ? AND state = 'kept'", (number,))
+    forget_names(database, [number])
+
+
+def forget_missing(database: Database, study_instance_uid: str) -> None:
+    """What is missing from the spool has no name of ours: a file of that name is to be looked at anew."""
+    database.run(
+        "UPDATE organised SET file = NULL WHERE study_instance_uid = ? AND file IS NOT NULL AND EXISTS"
+        " (SELECT 1 FROM instances i WHERE i.number = organised.number AND i.state = 'missing')",
+        (study_instance_uid,),
+    )
 
 
 def forget_names(database: Database, numbers: Sequence[int]) -> None:

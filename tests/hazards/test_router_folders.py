@@ -3,16 +3,18 @@ the metadata is never half written."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from router.metadata import FILE_NAME
-from tests.factories import uid
+from tests.factories import STUDY_UID, encode, make_ct, uid
 from tests.unit.router.house_child import EACH, STUDIES, send, settle
 from tests.unit.router.organised import House
 
@@ -25,10 +27,10 @@ PLACES = [
 COMMITS = [f"committed:{count}" for count in range(1, 34, 4)]
 
 
-def killed(root: Path, place: str, *more: str) -> int:
+def killed(root: Path, place: str, task: str = "receive") -> int:
     """The exit code of a child that is killed there."""
     environment = os.environ | {"FAILPOINT": place, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-m", "tests.unit.router.house_child", str(root), *more]
+    command = [sys.executable, "-m", "tests.unit.router.house_child", str(root), task]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=60).returncode
 
 
@@ -40,6 +42,7 @@ def check_whole(house: House) -> None:
     assert {path.stat().st_nlink for path in kept} <= {2}
     assert len(kept) == house.store.count()
     assert all(any((house.root / folder).iterdir()) for folder in house.tree())
+    assert not list(house.store.spool.incoming.iterdir())
 
 
 @pytest.mark.parametrize("place", [*PLACES, *COMMITS])
@@ -75,6 +78,54 @@ def test_killed_anywhere_the_counts_are_right_in_the_end(tmp_path: Path, place: 
     house.close()
 
 
+ADOPTING = [
+    "adoption-linked", "adoption-linked:6", "adoption-kept", "adoption-kept:5", "adoption-quarantined",
+    "adoption-forgotten", "adoption-forgotten:2", "metadata-taken-in", "organised", "linked",
+    *(f"committed:{count}" for count in range(1, 28, 3)),
+]  # fmt: skip
+
+
+def old_root(root: Path) -> set[str]:
+    """An older router's: two loose files, a folder of four, one that is cut, one of them twice; the digests
+    of those that are sound."""
+    instances = [make_ct(number, size=4) for number in range(5)]
+    for number, instance in enumerate(instances):
+        folder = root if number < 2 else root / "20250912_090003_OLD-ID_DOE_JOHN"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"CT.{instance.SOPInstanceUID}.dcm").write_bytes(encode(instance))
+    (root / "again.dcm").write_bytes(encode(instances[4]))
+    (folder / "cut.dcm").write_bytes(encode(instances[0])[:-5])
+    metadata = {STUDY_UID: {"folder": folder.name, "image_count": 4, "sent": False}}
+    (root / FILE_NAME).write_text(json.dumps(metadata))
+    for file in root.rglob("*.dcm"):
+        os.utime(file, (1.7e9, 1.7e9))
+    return {hashlib.sha256(encode(instance)).hexdigest() for instance in instances}
+
+
+def digests(paths: Iterable[Path]) -> set[str]:
+    return {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+@pytest.mark.parametrize("place", ADOPTING)
+def test_killed_while_it_adopts_nothing_is_lost_and_nothing_twice(tmp_path: Path, place: str) -> None:
+    """I4: at any time each of the old files is there, or in the spool, or in quarantine."""
+    sound = old_root(tmp_path)
+    assert killed(tmp_path, place, "adopt") == 137
+    assert sound <= digests(tmp_path.rglob("*.dcm"))
+    house = House(tmp_path)
+    house.adopt()
+    check_whole(house)
+    assert digests(house.store.spool.path_of(place) for place in house.store.spool.places()) == sound
+    assert house.store.quarantined() == ["TRUNCATED"]
+    assert [(entry["image_count"], entry["folder"]) for entry in house.entries().values()] == [
+        (5, "20250912_090003_OLD-ID_DOE_JOHN")
+    ]
+    assert not list(tmp_path.glob("*.dcm"))
+    house.close()
+
+
 def test_the_place_of_every_kill_is_there(tmp_path: Path) -> None:
     """A failpoint that is never reached proves nothing: without one, the child ends well."""
-    assert killed(tmp_path, "nowhere") == 0
+    assert killed(tmp_path / "a", "nowhere") == 0
+    old_root(tmp_path / "b")
+    assert killed(tmp_path / "b", "nowhere", "adopt") == 0

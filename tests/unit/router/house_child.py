@@ -1,5 +1,5 @@
 """A process that receives, organises and removes until it is killed: `python -m tests.unit.router.house_child
-ROOT`. The first half of what it sends is confirmed, and goes."""
+ROOT receive`. The first half of what it sends is confirmed, and goes. Or one that adopts: `ROOT adopt`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ GOES = frozenset(range(1, EACH + 1))
 def main() -> None:
     """All of a study's life."""
     house = House(Path(sys.argv[1]))
-    send(house)
-    settle(house)
+    if sys.argv[2] == "adopt":
+        house.adopt()
+    else:
+        send(house)
+        settle(house)
     house.close()
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from router import organiser_rows as rows
+from router.adoption import Adoption
 from router.completion import CompletionRules
 from router.database import Database
 from router.folders import Folders
 from router.metadata import FILE_NAME, MetadataFile
 from router.organiser import Organiser
 from router.organiser_rows import Part, StudyFolder
+from router.patrol import Patrol
 from router.removal import Remover, Retention
 from router.savepoint import run_apart
 from tests.unit.router.store import Store
@@ -64,6 +66,27 @@ class House:
             self.destinations, zone=ZONE, retention=Retention(keep_s), now=self.day,
         )  # fmt: skip
         self.organiser.prepare()
+        self.adoption = self.new_adoption()
+
+    def new_adoption(self) -> Adoption:
+        """As each start has one."""
+        return Adoption(
+            self.store.spool, self.store.committer, self.store.quarantine, self.folders, self.store.counters,
+            zone=ZONE, now=self.day, pause=lambda _: None,
+        )  # fmt: skip
+
+    def new_patrol(self, *, pause: Callable[[float], bool] = lambda _: False) -> Patrol:
+        """One that reads as fast as it can."""
+        return Patrol(
+            self.store.spool, self.store.committer, self.store.quarantine, self.folders, self.store.counters,
+            bytes_per_s=1 << 20, rest_s=3600, pause=pause, clock=self.clock,
+        )  # fmt: skip
+
+    def adopt(self) -> None:
+        """One pass, and what follows from it."""
+        while self.adoption.step():
+            pass
+        self.organise()
 
     def organise(self) -> None:
         """All there is, and the metadata."""
