@@ -22,6 +22,7 @@ from ponte.errors import (
     PonteError,
     SourceUnavailable,
 )
+from ponte.filemeta import IMPLEMENTATION_VERSION_NAME
 from ponte_net import command, negotiation, pdu
 from ponte_net.association import Patience
 from ponte_net.contexts import Kind, batches
@@ -519,7 +520,7 @@ def test_the_echo_says_what_the_peer_accepts() -> None:
         echoed = scu.echo([Kind(CT, EXPLICIT), Kind(CT, J2K)])
     assert echoed.status == 0
     assert echoed.contexts == {Kind(CT, EXPLICIT): None, Kind(CT, J2K): "SOP class not supported"}
-    assert (echoed.max_pdu, echoed.implementation) == (16384, negotiation.IMPLEMENTATION_VERSION_NAME)
+    assert (echoed.max_pdu, echoed.implementation) == (16384, IMPLEMENTATION_VERSION_NAME)
 
 
 def test_an_echo_that_fails_is_no_success() -> None:
