@@ -176,9 +176,19 @@ def _has_socket(files: Path, inodes: set[str]) -> bool:
 
 
 def cpu_of(pid: int) -> float:
-    """Seconds of the processor that the process, and its children that have ended, took."""
-    fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    """Seconds of the processor that the process and its children took, also those it has not waited for."""
+    ticks = 0
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if folder.name == str(pid):
+                ticks += sum(map(int, fields[11:15]))
+            elif fields[1] == str(pid):
+                ticks += sum(map(int, fields[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def pss_of(pid: int) -> float:

@@ -21,8 +21,11 @@ from infra.local.process import wait_for
 from ponte_net import command, negotiation, pdu
 from ponte_net.contexts import ECHO, Kind
 from ponte_net.scu import Peer, Scu, TlsOptions
+from router.association import AssociationLimits
 from router.listener import Endpoint
+from router.scp import Scp
 from tests.authority import Authority
+from tests.factories import make_ct
 from tests.memory_intake import (
     CT,
     CT_EXPLICIT,
@@ -39,6 +42,7 @@ from tests.memory_intake import (
     served,
     store_request,
 )
+from tests.unit.router.store import Store, dataset_of
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 DATA = bytes(range(256)) * 300
@@ -441,6 +445,69 @@ def test_a_class_that_is_not_in_the_list_is_not_accepted() -> None:
         answered = peer.associate(CT_EXPLICIT, Kind(MR, EXPLICIT), ECHO)
         assert list(answered.contexts) == [CT_EXPLICIT, ECHO]
         peer.release()
+
+
+@pytest.fixture
+def spooled(tmp_path: Path) -> Iterator[tuple[Store, int]]:
+    """The SCP before the router's own spool, and its port."""
+    store = Store(tmp_path / "dicom")
+    limits = AssociationLimits(instance_bytes=1 << 20, idle_s=5, pdu_s=5)
+    scp = Scp([Endpoint(0, LOOPBACK)], store.intake, limits=limits)
+    scp.start()
+    try:
+        yield store, scp.ports[0]
+    finally:
+        assert scp.stop(0)
+        store.close()
+
+
+def nothing_is_left(store: Store) -> bool:
+    return store.count() == 0 and not store.files()
+
+
+@pytest.mark.parametrize("how", [close, reset, abort, release])
+def test_of_a_dataset_that_is_cut_the_spool_has_no_file_and_no_row(
+    spooled: tuple[Store, int], how: Callable[[RawPeer], None]
+) -> None:
+    """NET-12."""
+    store, port = spooled
+    with RawPeer(port) as peer:
+        peer.associate()
+        peer.send(command_pdu(store_request()), data_pdu(DATA, last=False))
+        wait_for(lambda: bool(store.files()), timeout_s=20, msg="nothing arrived")
+        how(peer)
+        wait_for(lambda: nothing_is_left(store), timeout_s=20, msg="something is left")
+    assert store.quarantined() == []
+
+
+def test_of_a_dataset_without_an_end_the_spool_has_no_file_and_no_row(spooled: tuple[Store, int]) -> None:
+    """NET-05."""
+    store, port = spooled
+    with RawPeer(port) as peer:
+        peer.associate()
+        peer.send(command_pdu(store_request()))
+        with pytest.raises(OSError):
+            send_for_ever(peer, data_pdu(bytes(1 << 18), last=False))
+        wait_for(lambda: nothing_is_left(store), timeout_s=20, msg="something is left")
+
+
+def test_a_uid_that_is_a_path_makes_no_file_and_one_of_another_instance_is_put_away(
+    spooled: tuple[Store, int], tmp_path: Path
+) -> None:
+    """NET-11: 0117H for what is no UID, A900H for one that is not the dataset's (INTERFACES, C-STORE)."""
+    store, port = spooled
+    before = set(tmp_path.rglob("*"))
+    dataset = make_ct()
+    with RawPeer(port) as peer:
+        peer.associate()
+        for uid, status in (("../../x", 0x0117), ("1.2.3.4.5", 0xA900), (dataset.SOPInstanceUID, 0)):
+            peer.send(command_pdu(store_request(uid)), data_pdu(dataset_of(dataset)))
+            assert peer.answer()[command.STATUS] == status
+            if status == 0x0117:
+                assert set(tmp_path.rglob("*")) == before
+        peer.release()
+    assert store.quarantined() == ["COMMAND_MISMATCH"]
+    assert store.bytes_of(dataset.SOPInstanceUID) == dataset_of(dataset)
 
 
 @pytest.fixture(scope="module")
