@@ -175,6 +175,22 @@ def test_a_pdu_of_any_length_is_never_gathered() -> None:
         assert 0 < len(got.data) <= 256 << 10
 
 
+def test_a_pdu_of_any_length_has_the_time_for_as_long_as_more_of_it_comes() -> None:
+    with wires(idle_s=20, pdu_s=0.3) as (wire, far):
+        wire.longest = None
+        far.sendall(b"\4\0\0\0\0\x2e\0\0\0\x2a\1\2")
+        held, last = b"", False
+        for number in range(40):
+            threading.Timer(0.02, far.sendall, [bytes([number])]).start()
+            got = wire.receive()
+            assert isinstance(got, Piece)
+            held, last = held + bytes(got.data), got.last
+        assert (held, last) == (bytes(range(40)), True)
+        far.sendall(b"\4\0\0\0\0\x2e\0\0\0\x2a\1\2")
+        with pytest.raises(PeerTimeout):
+            wire.receive()
+
+
 @pytest.mark.parametrize(("began", "words"), [(b"", "fell silent"), (b"\4\0\0", "fell silent")])
 def test_who_says_nothing_or_not_enough_is_not_waited_for(began: bytes, words: str) -> None:
     """NET-01, NET-02."""

@@ -523,6 +523,14 @@ def test_the_echo_says_what_the_peer_accepts() -> None:
     assert (echoed.max_pdu, echoed.implementation) == (16384, IMPLEMENTATION_VERSION_NAME)
 
 
+def test_more_contexts_than_there_may_be_are_not_proposed() -> None:
+    with (
+        told_scp(Conversation.serve) as scp,
+        pytest.raises(InvalidRequest, match="129 presentation contexts"),
+    ):
+        scu_of(scp).echo(Kind(f"1.2.3.{number}", EXPLICIT) for number in range(128))
+
+
 def test_an_echo_that_fails_is_no_success() -> None:
     with told_scp(lambda one: one.serve(0x0211)) as scp, pytest.raises(DestinationRefused, match="0211H"):
         scu_of(scp).check()

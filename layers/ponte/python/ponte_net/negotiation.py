@@ -277,8 +277,8 @@ def _read_user_information(content: bytes) -> tuple[int, str, dict[str, Role]]:
             max_pdu = int.from_bytes(value, "big")
         elif kind == _VERSION_NAME or (kind == _CLASS_UID and not implementation):
             implementation = _text(value)[:64]
-        elif kind == _ROLE_SELECTION and len(value) >= 4:
-            roles[_text(value[2:-2])] = Role(bool(value[-2]), bool(value[-1]))
+        elif kind == _ROLE_SELECTION and is_valid_uid(uid := _text(value[2:-2])):
+            roles[uid] = Role(bool(value[-2]), bool(value[-1]))
     return max_pdu, implementation, roles
 
 
