@@ -60,7 +60,7 @@ def resident_bytes() -> int:
 @pytest.mark.parametrize("began", [b"", b"\1", b"\1\0\0\0\1"])
 def test_who_says_nothing_is_left_at_the_deadline(began: bytes) -> None:
     """NET-01."""
-    with served(**quick(handshake_s=0.2)) as running, RawPeer(running.port) as peer:
+    with served(**quick(handshake_s=1)) as running, RawPeer(running.port) as peer:
         peer.send(began)
         assert peer.ends() == []
         running.settled()
@@ -71,7 +71,7 @@ def test_who_says_nothing_is_left_at_the_deadline(began: bytes) -> None:
 
 def test_a_handshake_that_dribbles_is_left_at_the_deadline() -> None:
     """NET-02: each byte in time, the whole never."""
-    with served(**quick(handshake_s=0.4)) as running, RawPeer(running.port) as peer:
+    with served(**quick(handshake_s=1)) as running, RawPeer(running.port) as peer:
         left = threading.Event()
 
         def dribble() -> None:
@@ -521,7 +521,7 @@ def secure(authority: Authority) -> Iterator[Served]:
     server = authority.issue("127.0.0.1")
     options = TlsOptions(authority.ca_file, server.certificate_file, server.key_file, require_client=True)
     endpoints = [Endpoint(0, LOOPBACK, "plain"), Endpoint(0, LOOPBACK, "secure", tls=options)]
-    with served(endpoints=endpoints, **quick(handshake_s=1)) as running:
+    with served(endpoints=endpoints, **quick(handshake_s=3)) as running:
         yield running
 
 
@@ -586,7 +586,7 @@ def test_tls_refuses_everybody_else_and_keeps_on_accepting(
 
 def test_without_files_connections_are_refused_and_later_ones_served() -> None:
     """FI-12, at the door: it neither spins nor stays closed."""
-    with served(**quick(handshake_s=0.5)) as running, ExitStack() as stack:
+    with served(**quick(handshake_s=1)) as running, ExitStack() as stack:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         here = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
         peers = [socket.socket() for _ in range(5)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import UID
 from pynetdicom import AE, build_context
@@ -172,6 +172,7 @@ def test_the_first_syntax_is_taken_and_what_is_no_uid_is_not() -> None:
     assert negotiation.judge(request, taken=frozenset({CT}))[1][0] == negotiation.ABSTRACT_SYNTAX_UNKNOWN
 
 
+@settings(deadline=None)
 @given(
     cut=st.integers(0, 400), changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4)
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -175,20 +176,32 @@ def test_a_pdu_of_any_length_is_never_gathered() -> None:
         assert 0 < len(got.data) <= 256 << 10
 
 
-def test_a_pdu_of_any_length_has_the_time_for_as_long_as_more_of_it_comes() -> None:
-    with wires(idle_s=20, pdu_s=0.3) as (wire, far):
-        wire.longest = None
+@pytest.mark.parametrize("longest", [None, 1 << 20])
+def test_a_pdu_of_any_length_has_the_time_for_each_piece_of_it(
+    longest: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a limit was agreed it has the time for all of it: ten seconds pass before each byte."""
+    now = [0.0]
+    monkeypatch.setattr(pdu, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with wires(pdu_s=30) as (wire, far):
+        wire.longest = longest
         far.sendall(b"\4\0\0\0\0\x2e\0\0\0\x2a\1\2")
-        held, last = b"", False
-        for number in range(40):
-            threading.Timer(0.02, far.sendall, [bytes([number])]).start()
-            got = wire.receive()
-            assert isinstance(got, Piece)
-            held, last = held + bytes(got.data), got.last
-        assert (held, last) == (bytes(range(40)), True)
-        far.sendall(b"\4\0\0\0\0\x2e\0\0\0\x2a\1\2")
-        with pytest.raises(PeerTimeout):
-            wire.receive()
+        held = b""
+        with pytest.raises(PeerTimeout) if longest else nullcontext():
+            for number in range(40):
+                now[0] += 10
+                later = threading.Timer(0.01, far.sendall, [bytes([number])])
+                later.start()
+                held += bytes(data_of(wire))
+                later.join()
+        later.join()
+        assert len(held) == (3 if longest else 40)
+
+
+def data_of(wire: Wire) -> memoryview:
+    got = wire.receive()
+    assert isinstance(got, Piece)
+    return got.data
 
 
 @pytest.mark.parametrize(("began", "words"), [(b"", "fell silent"), (b"\4\0\0", "fell silent")])
