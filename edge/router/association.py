@@ -230,26 +230,24 @@ class Conversation:
         )
 
     def _serve_all(self, facts: AssociationFacts) -> None:
+        who = {
+            "association": facts.id,
+            "calling_ae_title": facts.calling_ae_title,
+            "called_ae_title": facts.called_ae_title,
+            "address": facts.address,
+            "listener": facts.listener,
+        }
+        log.info("association accepted", extra={**who, "contexts": len(self._contexts)})
         self._intake.association_opened(facts)
+        began = time.monotonic()
         how: Ending = "lost"
         try:
             how = self._serve_until_over(facts)
         finally:
             self._intake.association_closed(facts, how)
-            log.info(
-                "association ended",
-                extra={
-                    "association": facts.id,
-                    "calling_ae_title": facts.calling_ae_title,
-                    "called_ae_title": facts.called_ae_title,
-                    "address": facts.address,
-                    "listener": facts.listener,
-                    "how": how,
-                    "instances": self._instances,
-                    "bytes": self._bytes,
-                    "seconds": round(time.time() - facts.started_at, 3),
-                },
-            )
+            seconds = round(time.monotonic() - began, 3)
+            came = {"instances": self._instances, "bytes": self._bytes, "seconds": seconds}
+            log.info("association ended", extra={**who, "how": how, **came})
 
     def _serve_until_over(self, facts: AssociationFacts) -> Ending:
         try:

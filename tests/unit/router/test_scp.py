@@ -283,6 +283,7 @@ def test_an_intake_that_fails_is_no_success() -> None:
             peer.associate()
             peer.send(command_pdu(store_request()), data_pdu(DATA))
             assert peer.ends() == [pdu.ABORT]
+        running.settled()
         intake.fail = None
         with RawPeer(running.port) as peer:
             peer.associate()
