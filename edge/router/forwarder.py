@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Event, Thread
 from typing import Final, Protocol
 
@@ -37,10 +37,14 @@ log = logging.getLogger(__name__)
 
 ALARM_ATTEMPTS: Final = 5
 """An instance that failed so often by itself is somebody's to look at, while it goes on being tried."""
-_PLAN_S = 0.1
+_PLAN_S = 0.05
 _SETTLE_S = 0.5
 _AGAIN_S = 1.0
 _TRANSCODED_TOGETHER = 8
+
+
+Confirmed = Callable[[int], None]
+"""Told the number of an instance."""
 
 
 class Workers(Protocol):
@@ -90,7 +94,8 @@ class Forwarder:
         for one in self._workers:
             one.stop()
         until = time.monotonic() + grace_s
-        self._thread.join(grace_s)
+        if self._thread.is_alive():
+            self._thread.join(grace_s)
         left = [one for one in self._workers if not one.join(max(0.0, until - time.monotonic()))]
         return not left
 
@@ -127,6 +132,7 @@ class InstanceWorkers:
         *,
         link: Link | None = None,
         transform: Transform | None = None,
+        confirmed: Confirmed = lambda _: None,
     ) -> None:
         target = lane.target
         if not isinstance(target, DicomNode | WebServer):
@@ -137,6 +143,7 @@ class InstanceWorkers:
         self.spool = spool
         self.link = link or open_link(target)
         self.transform = transform
+        self.confirmed = confirmed
         self.transcoder = Transcoder(target.transcode, spool.folder)
         self.judge = Judge(target.retry)
         self.stopping = False
@@ -156,7 +163,8 @@ class InstanceWorkers:
     def join(self, timeout_s: float) -> bool:
         until = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                thread.join(max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
 
@@ -260,6 +268,9 @@ class _Worker:
     def _settled(self, count: int) -> None:
         if count:
             failpoint("confirmed")
+        for result in self._results[:count]:
+            if result.state == "sent":
+                self._workers.confirmed(result.delivery.number)
         del self._results[:count]
         self._settled_at = time.monotonic()
 
@@ -405,17 +416,21 @@ def build(
     *,
     matching: Matching = "all",
     profiles: Mapping[str, Transform] | None = None,
+    confirmed: Confirmed = lambda _: None,
 ) -> Forwarder:
-    """The forwarder of a configuration. Raises `InvalidRequest` by the name of what cannot be used."""
-    workers = [_workers_of(Lane(target, counters), committer, spool, profiles or {}) for target in targets]
+    """The forwarder of a configuration; `confirmed` is told of each instance that a destination has, once
+    that is durable. Raises `InvalidRequest` by the name of what cannot be used."""
+    workers = []
+    for target in targets:
+        transform = _profile(target, profiles or {})
+        kind = InboxWorkers if isinstance(target, Inbox) else InstanceWorkers
+        lane = Lane(target, counters)
+        workers.append(kind(lane, committer, spool, transform=transform, confirmed=confirmed))
     planner = Planner(committer, spool, counters, targets, matching)
     return Forwarder(planner, committer, workers, counters)
 
 
-def _workers_of(lane: Lane, committer: Committer, spool: Spool, profiles: Mapping[str, Transform]) -> Workers:
-    target = lane.target
+def _profile(target: Target, profiles: Mapping[str, Transform]) -> Transform | None:
     if target.profile is not None and target.profile not in profiles:
         raise InvalidRequest(f"{target.name}: there is no profile {target.profile}")
-    transform = profiles[target.profile] if target.profile else None
-    kind = InboxWorkers if isinstance(target, Inbox) else InstanceWorkers
-    return kind(lane, committer, spool, transform=transform)
+    return profiles[target.profile] if target.profile else None

@@ -73,6 +73,7 @@ class InboxWorkers:
         spool: Spool,
         *,
         transform: Transform | None = None,
+        confirmed: Callable[[int], None] = lambda _: None,
         client: Callable[[Inbox], S3Client] | None = None,
     ) -> None:
         if not isinstance(lane.target, Inbox):
@@ -82,6 +83,7 @@ class InboxWorkers:
         self.committer = committer
         self.spool = spool
         self.transform = transform
+        self.confirmed = confirmed
         self.judge = Judge(lane.target.retry)
         self.stopping = False
         self.client = client or open_client
@@ -101,7 +103,8 @@ class InboxWorkers:
     def join(self, timeout_s: float) -> bool:
         until = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            if thread.is_alive():
+                thread.join(max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
 
@@ -139,6 +142,9 @@ class _Worker:
 
         run_apart(committer, settle)
         failpoint("confirmed")
+        for result in results:
+            if result.state == "sent":
+                self._workers.confirmed(result.delivery.number)
         for state in {result.state for result in results}:
             count = sum(result.state == state for result in results)
             self._lane.counters.add("ponte_forward_total", count, destination=name, result=state)

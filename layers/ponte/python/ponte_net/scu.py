@@ -120,7 +120,7 @@ class Scu:
         before stays true; to send one again does no harm.
         """
         limits = self._limits
-        session = self.session()
+        session = Session(self._peer, self._terms, limits)
         try:
             for batch in batches(instances, most=limits.batch_instances, most_bytes=limits.batch_bytes):
                 yield from session.store(batch)
@@ -131,21 +131,23 @@ class Scu:
 
     def session(self) -> Session:
         """For a caller that sends batch after batch, and knows best when to let go of the association."""
-        return Session(self._peer, self._terms, self._limits)
+        return Session(self._peer, self._terms, self._limits, proposes_again=True)
 
 
 class Session:
     """One association at a time, kept from batch to batch for as long as it serves.
 
-    `opened` counts those that the peer accepted.
+    `opened` counts those that the peer accepted. With `proposes_again`, a new one has the contexts of the one
+    before, too, for their kinds are likely to come again.
     """
 
-    def __init__(self, peer: Peer, terms: Terms, limits: ScuLimits) -> None:
+    def __init__(self, peer: Peer, terms: Terms, limits: ScuLimits, *, proposes_again: bool = False) -> None:
         self._peer = peer
         self._terms = terms
         self._limits = limits
         self._association: Association | None = None
         self._proposed: frozenset[Kind] = frozenset()
+        self._proposes_again = proposes_again
         self.opened = 0
 
     def store(self, batch: Sequence[Outgoing]) -> Iterator[Outcome]:
@@ -194,7 +196,7 @@ class Session:
             return self._association
         self.release()
         self._association = None
-        known = [kind for kind in self._proposed if kind not in kinds]  # likely to come again
+        known = [kind for kind in self._proposed if self._proposes_again and kind not in kinds]
         proposed = [*kinds, *known][:MOST_CONTEXTS]
         self._association = Association.open(self._peer, proposed, self._terms)
         self._proposed = frozenset(proposed)
