@@ -164,6 +164,10 @@ class Judge:
             delivery.unclear,
         )  # fmt: skip
 
+    def skipped(self, delivery: Delivery) -> Result:
+        """The destination says that it has an instance of this UID: it is not sent again."""
+        return Result(delivery, "skipped", "It was there already", None, delivery.attempts)
+
     def failed(
         self, delivery: Delivery, detail: str, status: int | None = None, *, unclear: bool = True
     ) -> Result:

@@ -106,6 +106,12 @@ class _Instances(_Common):
     batch_bytes: int = Field(64 << 20, ge=1 << 16)
     skip_existing: bool = False
 
+    @model_validator(mode="after")
+    def _can_be_found(self) -> Self:
+        if self.skip_existing and self.profile is not None:
+            raise ValueError("with a profile, instances have other UIDs: skip_existing cannot find them")
+        return self
+
 
 class DicomNode(_Instances):
     """A C-STORE provider."""
@@ -151,6 +157,8 @@ class WebServer(_Instances):
     def _whole_credentials(self) -> Self:
         if self.password is not None and self.password_file is not None:
             raise ValueError("password and password_file are both given: give one")
+        if self.skip_existing and self.kind == "orthanc":
+            raise ValueError("skip_existing asks by QIDO-RS: give the Orthanc as dicomweb")
         if (self.username is None) != (self.password is None and self.password_file is None):
             raise ValueError("username and password (or password_file) go together")
         return self

@@ -17,7 +17,9 @@ from ponte.destination import Outcome
 from ponte.errors import InvalidRequest, PermanentError, PonteError, SourceUnavailable, TransientError
 from ponte.ingest import Transform
 from router import delivery_rows
+from router.catalogue import open_catalogue
 from router.committer import Committer
+from router.committing import Committing
 from router.counters import Counters
 from router.database import Database
 from router.deliveries import Judge, Planner
@@ -143,10 +145,13 @@ class InstanceWorkers:
         self.spool = spool
         self.link = link or open_link(target)
         self.transform = transform
+        self.catalogue = open_catalogue(target) if target.skip_existing else None
         self.confirmed = confirmed
         self.transcoder = Transcoder(target.transcode, spool.folder)
         self.judge = Judge(target.retry)
         self.stopping = False
+        asks = isinstance(target, DicomNode) and target.commitment
+        self._committing = Committing(lane, committer) if asks else None
         self._threads = [
             Thread(target=_Worker(self).work, name=f"{target.name}-{number}", daemon=True)
             for number in range(target.concurrency)
@@ -155,13 +160,19 @@ class InstanceWorkers:
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+        if self._committing is not None:
+            self._committing.start()
 
     def stop(self) -> None:
         self.stopping = True
+        if self._committing is not None:
+            self._committing.stop()
         self.lane.wake()
 
     def join(self, timeout_s: float) -> bool:
         until = time.monotonic() + timeout_s
+        if self._committing is not None:
+            self._committing.join(timeout_s)
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(max(0.0, until - time.monotonic()))
@@ -269,7 +280,7 @@ class _Worker:
         if count:
             failpoint("confirmed")
         for result in self._results[:count]:
-            if result.state == "sent":
+            if result.state in ("sent", "skipped"):
                 self._workers.confirmed(result.delivery.number)
         del self._results[:count]
         self._settled_at = time.monotonic()
@@ -296,6 +307,7 @@ class _Batch:
         later: list[Load] = []
         try:
             yield from self._settled(self._prepare(later))
+            yield from self._settled(self._skip(later))
             yield from self._settled(self._store(later))
             while later and not self._workers.stopping:
                 group, later[:] = later[:_TRANSCODED_TOGETHER], later[_TRANSCODED_TOGETHER:]
@@ -330,6 +342,21 @@ class _Batch:
                 later.append(one)
             else:
                 self._open[one.outgoing.sop_instance_uid] = one
+
+    def _skip(self, later: list[Load]) -> Iterable[Result]:
+        """Those that the destination has already, where it is to be asked."""
+        catalogue = self._workers.catalogue
+        if catalogue is None:
+            return
+        there: dict[tuple[str, str], set[str]] = {}
+        for one in [*self._open.values(), *later]:
+            series = (one.delivery.study_instance_uid, one.delivery.series_instance_uid)
+            if series not in there:
+                there[series] = catalogue.instances(*series)
+            if one.delivery.sop_instance_uid in there[series]:
+                self._open.pop(one.outgoing.sop_instance_uid, None)
+                later[:] = [other for other in later if other is not one]
+                yield self._judge.skipped(one.delivery)
 
     def _store(self, later: list[Load]) -> Iterable[Result]:
         """Send all that is open. What was refused for its syntax, and may go in another, goes `later`."""

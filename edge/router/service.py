@@ -16,9 +16,11 @@ from zoneinfo import ZoneInfo
 from ponte.errors import InvalidRequest, TransientError
 from ponte.quarantine import FolderQuarantine
 from router.commitment import Commitments, NetworkSender
+from router.committing import Reports
 from router.config import RouterConfig
 from router.counters import Counters
 from router.delivery_rows import outstanding
+from router.destinations import DicomNode
 from router.forwarder import build
 from router.housekeeping import Housekeeping
 from router.intake import DiskLimits, SpoolIntake
@@ -100,6 +102,8 @@ class Service:
             config.destinations, committer, spool, self.counters,
             matching=config.matching, confirmed=housekeeping.remover.hint,
         )  # fmt: skip
+        nodes = [target for target in config.destinations if isinstance(target, DicomNode)]
+        intake.reports = Reports(committer, nodes, confirmed=housekeeping.remover.hint)
         listening = self._listen(config, intake, self.counters)
         try:
             housekeeping.prepare()

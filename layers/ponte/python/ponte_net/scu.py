@@ -56,7 +56,10 @@ class Echoed:
 
 
 class Scu:
-    """A peer that stores what it is sent. One association at a time, one request at a time, no threads."""
+    """A peer that stores what it is sent. One association at a time, one request at a time, no threads.
+
+    `peer` and `terms` are for associations of other services with it.
+    """
 
     def __init__(
         self,
@@ -72,9 +75,9 @@ class Scu:
             raise InvalidRequest(f"A port is a number from 1 to 65535; {peer.port} is not")
         if max_pdu and not LEAST_PDU <= max_pdu < 1 << 32:
             raise InvalidRequest(f"The longest PDU is {max_pdu} bytes; expected 0 or at least {LEAST_PDU}")
-        self._peer = Peer(peer.host, peer.port, checked_ae_title(peer.ae_title))
+        self.peer = Peer(peer.host, peer.port, checked_ae_title(peer.ae_title))
         self._limits = limits or ScuLimits()
-        self._terms = Terms(
+        self.terms = Terms(
             checked_ae_title(calling_ae_title),
             max_pdu,
             local_port,
@@ -96,7 +99,7 @@ class Scu:
         """C-ECHO, with up to 127 further contexts proposed. Raises as `check`, but for its status."""
         began = time.monotonic()
         further = list(kinds)
-        association = Association.open(self._peer, [ECHO, *further], self._terms)
+        association = Association.open(self.peer, [ECHO, *further], self.terms)
         try:
             answered = association.answered
             if ECHO not in answered.contexts:
@@ -120,7 +123,7 @@ class Scu:
         before stays true; to send one again does no harm.
         """
         limits = self._limits
-        session = Session(self._peer, self._terms, limits)
+        session = Session(self.peer, self.terms, limits)
         try:
             for batch in batches(instances, most=limits.batch_instances, most_bytes=limits.batch_bytes):
                 yield from session.store(batch)
@@ -131,7 +134,7 @@ class Scu:
 
     def session(self) -> Session:
         """For a caller that sends batch after batch, and knows best when to let go of the association."""
-        return Session(self._peer, self._terms, self._limits, proposes_again=True)
+        return Session(self.peer, self.terms, self._limits, proposes_again=True)
 
 
 class Session:
