@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pynetdicom import AE, AllStoragePresentationContexts, evt
@@ -81,6 +81,11 @@ class _Nothing:
 
     def commitment_asked(
         self, facts: AssociationFacts, transaction_uid: str, references: Sequence[Referenced]
+    ) -> int:
+        raise NotImplementedError
+
+    def commitment_reported(
+        self, transaction_uid: str, committed: Sequence[str], failed: Mapping[str, int]
     ) -> int:
         raise NotImplementedError
 
