@@ -20,6 +20,7 @@ from ponte.errors import InvalidRequest
 if TYPE_CHECKING:
     from ponte.destination import Destination
     from ponte.dicomweb import Credentials
+    from ponte_aws.inbox import S3Inbox
 
 PASSWORD: Final = "PONTE_DESTINATION_PASSWORD"  # noqa: S105  (the name of the variable)
 PASSWORD_FILE: Final = "PONTE_DESTINATION_PASSWORD_FILE"  # noqa: S105
@@ -213,3 +214,14 @@ def open_node(node: DicomNode) -> Destination:
         tls_options=tls,
         limits=ScuLimits(batch_instances=node.batch),
     )
+
+
+def open_inbox(text: str) -> S3Inbox:
+    """The inbox that `s3://bucket[/prefix]` names; who we are comes from where AWS's programs look for it."""
+    parts = _split(text)
+    if parts.username is not None or parts.port is not None or parts.query or parts.fragment:
+        raise InvalidRequest(f"{shown(text)} is no inbox; expected s3://bucket/prefix")
+    from ponte_aws import clients
+    from ponte_aws.inbox import S3Inbox
+
+    return S3Inbox(clients.s3(), parts.netloc, parts.path)

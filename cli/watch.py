@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.destinations import DicomNode, ae_title, open_destination, open_node, shown
+from cli.destinations import DicomNode, ae_title, open_destination, open_inbox, open_node, shown
 from cli.output import print_line
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def _target(config: Config) -> Target:
         return Target(
             open_node(_node(peer, config)), f"{peer.peer_ae_title}@{peer.peer_host}:{peer.peer_port}"
         )
+    if text.startswith("s3:"):
+        return Target(open_inbox(text), shown(text), check_verb="Check", store_verb="Upload")
     destination = open_destination(text, auth_file=config.ours.auth_file)
     if text.startswith("dicom:"):
         return Target(destination, shown(text))
