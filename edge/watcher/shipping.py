@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -10,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from watcher.files import Identity, write_whole
+from watcher.files import write_whole
 from watcher.filing import REPORT, name_in, put_away
 from watcher.item import Item
 from watcher.logfile import BRIEF, CONSOLE, LOGGER
-from watcher.work import Changed
+from watcher.work import Changed, note_digest
 
 _log = logging.getLogger(LOGGER)
 _console = logging.getLogger(CONSOLE)
@@ -50,13 +49,11 @@ class Shipping:
         put_away(item, self.archive_dir)
 
     def _ship(self, item: Item) -> None:
-        before = Identity.of(item.archive.stat())
-        with item.archive.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        note_digest(item)
+        sha256, size = item.journal.sha256 or "", item.journal.size or 0
         key = self.inbox.put(item.archive, sha256)
-        if Identity.of(item.archive.stat()) != before:
+        if not item.is_as_noted():
             raise Changed("The archive changed while it was read")
-        item.note(sha256=sha256)
         said = {
             "path": item.journal.name,
             "sha256": sha256,
@@ -65,7 +62,7 @@ class Shipping:
             "arrived_at": item.journal.arrived_at,
             "inbox": self.name,
             "key": key,
-            "totals": {"bytes": before.size},
+            "totals": {"bytes": size},
         }
         write_whole(
             self.archive_dir / f"{name_in(self.archive_dir, item)}{REPORT}", json.dumps(said).encode()
@@ -74,4 +71,4 @@ class Shipping:
             self.tell(item.id, said)
         item.note(settled=True, delete=not self.keep_archive)
         _log.info("Upload OK: %s (%s)", item.journal.name, key)
-        _console.info("%s: uploaded, %d bytes", item.id, before.size, extra=BRIEF)
+        _console.info("%s: uploaded, %d bytes", item.id, size, extra=BRIEF)

@@ -19,7 +19,7 @@ from ponte.ingest import Entry, Route, Settled, Transform, ingest
 from ponte.ingesting.page import Language
 from ponte.ingesting.report import Report
 from ponte.quarantine import Quarantine, QuarantineRecord
-from watcher.files import Identity, chunks, write_whole
+from watcher.files import chunks, write_whole
 from watcher.filing import PAGE, REPORT, name_in, put_away
 from watcher.item import Item
 from watcher.logfile import BRIEF, CONSOLE, LOGGER
@@ -74,10 +74,9 @@ class Work:
 
     def _ingest(self, item: Item) -> Report:
         """The report on the whole archive, parts from before an interruption included."""
-        before = Identity.of(item.archive.stat())
-        if item.journal.sha256 is None:
-            with item.archive.open("rb") as stream:
-                item.note(sha256=hashlib.file_digest(stream, "sha256").hexdigest())
+        if not item.is_as_noted():
+            item.forget_parts()
+            note_digest(item)
         report = _report(item)
         first = 0
         for position, part in item.parts():
@@ -87,8 +86,7 @@ class Work:
             self._bring(item, report, first)
         except UnsafeArchive as error:
             report.refuse(error)
-        if Identity.of(item.archive.stat()) != before:
-            item.forget_parts()
+        if not item.is_as_noted():
             raise Changed("The archive changed while it was read")
         report.finish()
         if report.reason:
@@ -183,6 +181,16 @@ class Work:
             return False
         warned = any(entry["destination"]["status"] == "stored_with_warning" for entry in said["entries"])
         return self._plan.keep_archive or warned or said["verdict"] != "done"
+
+
+def note_digest(item: Item) -> None:
+    """Note what the archive is now. Raises `Changed`."""
+    status = item.archive.stat()
+    with item.archive.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    item.note(sha256=sha256, size=status.st_size, modified_ns=status.st_mtime_ns)
+    if not item.is_as_noted():
+        raise Changed("The archive changed while it was read")
 
 
 def _report(item: Item) -> Report:

@@ -22,7 +22,7 @@ from watcher.logfile import CONSOLE, LOGGER, open_log
 from watcher.service import Backoff, Target, open_watcher
 from watcher.shipping import Inbox
 
-WAIT_S = 30.0
+WAIT_S = 120.0
 QUICK = Backoff(first_s=0.02, longest_s=0.05)
 
 
