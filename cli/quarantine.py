@@ -92,7 +92,7 @@ def release(
         quarantine.show(quarantine_id)
     destination = open_destination(to, auth_file=auth_file)
     destination.check()
-    with _opened_ledger(state_db, policy) as ledger:
+    with _opened_ledger(state_db, policy, to) as ledger:
         way = Exit(destination, shown(to), ledger)
         said = [_release(quarantine, quarantine_id, way) for quarantine_id in ids]
     if as_json:
@@ -145,15 +145,16 @@ def _release(quarantine: Quarantine, quarantine_id: str, way: Exit) -> dict[str,
 
 
 @contextmanager
-def _opened_ledger(path: Path | None, policy: Policy) -> Iterator[Ledger | None]:
+def _opened_ledger(path: Path | None, policy: Policy, to: str) -> Iterator[Ledger | None]:
     if path is None:
         yield None
         return
+    from cli.ingest import scope_of
     from ponte.dedup import Ledger
     from ponte.sqlitestore import SqliteStore
 
     with closing(SqliteStore(path)) as store:
-        yield Ledger(store, policy)
+        yield Ledger(store, policy, scope=scope_of(to))
 
 
 def _is_due(kept: Kept, before: datetime | None, *, released: bool) -> bool:
