@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from bench import assembly, fetch, imports, load, memory, render, scan, send, whole_job
+from bench import assembly, fetch, imports, ingest, load, memory, render, scan, send, whole_job
 from bench.shapes import SHAPES
 
 BENCHES = {
@@ -18,6 +18,7 @@ BENCHES = {
     "imports": imports,
     "scan": scan,
     "send": send,
+    "ingest": ingest,
     "load": load,
 }
 
