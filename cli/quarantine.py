@@ -102,7 +102,8 @@ def release(
             print_line(f"{one['id']}  {one['status']}" + (f": {one['detail']}" if one["detail"] else ""))
     stored = sum(one["status"] in ("stored", "stored_with_warning") for one in said)
     if stored < len(said):
-        raise typer.Exit(ExitCode.PARTIAL if stored else ExitCode.NOTHING)
+        some = stored or any(one["status"] == "partial" for one in said)
+        raise typer.Exit(ExitCode.PARTIAL if some else ExitCode.NOTHING)
 
 
 @app.command("purge")
