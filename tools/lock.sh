@@ -8,7 +8,7 @@ compile() {
         --override requirements/overrides.txt --no-emit-index-url --no-header --no-annotate "$@"
 }
 compile pyproject.toml --extra stack --extra fonts --extra dev --output-file requirements/dev.txt "$@"
-for layer in imaging runtime; do
+for layer in imaging network runtime; do
     compile "layers/$layer/requirements.in" --constraints requirements/dev.txt \
         --output-file "layers/$layer/requirements.txt" "$@"
 done

@@ -77,11 +77,9 @@ class Item:
             os.fsync(stream.fileno())
 
     def parts(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Position and part of each, in their order. A line that was cut ends them."""
-        with suppress(FileNotFoundError), (self.folder / _PARTS).open("rb") as stream:
+        """Position and part of each, in their order; what is damaged ends them, and is done once more."""
+        with suppress(FileNotFoundError, ValueError), (self.folder / _PARTS).open("rb") as stream:
             for line in stream:
-                if not line.endswith(b"\n"):
-                    break
                 row = json.loads(line)
                 yield row["position"], row["part"]
 
@@ -134,21 +132,35 @@ def reopen(queue: Path, skip: Container[str] = ()) -> Iterator[Item]:
     for folder in sorted(queue.iterdir()):
         if folder.name in skip:
             continue
-        try:
-            journal = Journal(**json.loads((folder / _JOURNAL).read_bytes()))
-        except FileNotFoundError:
-            if not (folder / ARCHIVE).exists():
-                _discard(folder)  # a crash before anything was taken
+        item = _opened(folder)
+        if item is None:
             continue
-        item = Item(folder, journal)
         try:
-            whole = journal.settled or _recover(item)
+            whole = item.journal.settled or _recover(item)
         except OSError as error:
-            _log.error("%s cannot be brought to the work folder: %s", journal.name, error.strerror)
+            _log.error("%s cannot be brought to the work folder: %s", item.journal.name, error.strerror)
             continue
         if whole:
             item.mend_parts()
             yield item
+
+
+def _opened(folder: Path) -> Item | None:
+    """The item of the folder. An archive whose journal is gone or damaged gets a new one, and begins anew."""
+    try:
+        return Item(folder, Journal(**json.loads((folder / _JOURNAL).read_bytes())))
+    except FileNotFoundError:
+        if not (folder / ARCHIVE).exists():
+            _discard(folder)  # a crash before anything was taken
+            return None
+    except (ValueError, TypeError):
+        if not (folder / ARCHIVE).exists():
+            _log.error("The journal of %s is damaged, and its archive is not there", folder.name)
+            return None
+    _log.error("The journal of %s is gone or damaged: the archive is begun anew", folder.name)
+    item = Item(folder, Journal(f"{folder.name}.zip", str(folder), datetime.now(UTC).isoformat()))
+    item.forget_parts()
+    return item
 
 
 def _claim(path: Path, item: Item) -> bool:

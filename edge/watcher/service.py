@@ -21,6 +21,7 @@ from ponte.quarantine import FolderQuarantine
 from ponte.sqlitestore import SqliteStore
 from watcher.config import Config
 from watcher.events import FolderEvents
+from watcher.files import write_whole
 from watcher.folder import Folder, Odd
 from watcher.item import Item, reopen, take
 from watcher.logfile import BRIEF, CONSOLE, LOGGER
@@ -151,6 +152,8 @@ class Watcher:
                     return
         except OSError as error:
             self._say_folder(f"cannot be read: {error.strerror}")
+        except Exception as error:  # noqa: BLE001  (the boundary: one file must not end the watcher)
+            self._say_folder(f"cannot be worked on: {type(error).__name__}")
         else:
             self._say_folder("")
 
@@ -249,6 +252,7 @@ def open_watcher(
     with ExitStack() as stack:
         _make_folders(config)
         stack.enter_context(_locked(config.work_dir))
+        _note_destination(config.work_dir / "destination", target.name)
         store = _open_ledger(config)
         stack.callback(store.close)
         quarantine = FolderQuarantine(
@@ -303,11 +307,26 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise InvalidRequest(f"paths.work_dir: another watcher works in {folder}") from error
+        except OSError as error:
+            what = "paths.work_dir cannot be locked (%s): no other watcher may work in it"
+            _console.warning(what, error.strerror)
         yield
     finally:
         os.close(descriptor)
+
+
+def _note_destination(path: Path, name: str) -> None:
+    """Say where the destination is another one: the ledger does not know which of them has what."""
+    before = path.read_text(encoding="utf-8") if path.exists() else name
+    if before != name:
+        _console.warning(
+            "The destination is %s and was %s: what state_db knows is not sent to the new one",
+            name,
+            before,
+        )
+    write_whole(path, name.encode())
 
 
 def _open_ledger(config: Config) -> SqliteStore:

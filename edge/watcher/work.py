@@ -180,12 +180,12 @@ class Work:
         _console.log(level, line, item.id, said["verdict"], *counts, extra=BRIEF)
 
     def _is_kept(self, said: Mapping[str, Any]) -> bool:
-        """Whether the archive stays: not where quarantine has it as a whole, and always where the
-        destination keeps something else than what it was sent."""
+        """Whether the archive stays: not where quarantine has it as a whole; always where the destination
+        keeps something else than it was sent, or a member may be had from nowhere else."""
         if said["quarantine_id"] is not None:
             return False
         warned = any(entry["destination"]["status"] == "stored_with_warning" for entry in said["entries"])
-        return self._plan.keep_archive or warned
+        return self._plan.keep_archive or warned or said["verdict"] != "done"
 
     def _put_away(self, item: Item) -> None:
         """Move the archive to its place, or remove it, and forget the item. A crash in between is no harm."""

@@ -16,9 +16,9 @@ _STUB: Final = layers.ROOT / "infra" / "stub"
 
 
 class Layers(Construct):
-    """`ponte` is the folder of this repository; `runtime`, `imaging`, `fonts` are what `make layers` built.
+    """`ponte` is the folder of this repository; the others are what `make layers` built.
 
-    With `stubs`, those three are all but empty: the emulator's own environment has what is in them. Raises
+    With `stubs`, those are all but empty: the emulator's own environment has what is in them. Raises
     `MissingLayersError` where they are to be real and are not there.
     """
 
@@ -34,6 +34,7 @@ class Layers(Construct):
             ),
         )
         self.runtime = self._layer("Runtime", self._third_party("runtime", stubs=stubs))
+        self.network = self._layer("Network", self._third_party("network", stubs=stubs))
         self.imaging = self._layer("Imaging", self._third_party("imaging", stubs=stubs))
         self.fonts = self._layer("Fonts", self._third_party("fonts", stubs=stubs))
 

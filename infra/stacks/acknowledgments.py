@@ -9,6 +9,7 @@ from aws_cdk import Acknowledgment, Stack, Validations
 from constructs import IConstruct
 
 from infra.constructs.function import PythonFunction
+from infra.constructs.inbox import OWN_PREFIXES, Inbox
 from infra.constructs.scheduler import DelayedMessages
 from infra.constructs.storage import PDF_PREFIX, Storage
 
@@ -28,8 +29,8 @@ FUNCTIONS: Final = {
         "No function is invoked asynchronously; the queues that feed them have dead-letter queues."
     ),
     "HIPAA.Security-LambdaInsideVPC": (
-        "The worker joins the network of the PACS where one is given (vpc_id); the others only use AWS's own "
-        "endpoints, over TLS, and the receiver of the callback, which is on the public network."
+        "Worker and ingest join the network of the PACS where one is given (vpc_id); the others only use "
+        "AWS's own endpoints, over TLS, and the receiver of the callback, which is on the public network."
     ),
 }
 GATEWAY: Final = {
@@ -65,6 +66,17 @@ PDFS: Final = {
         "A document is written once, under its own name; versions would keep patient data after deletion."
     ),
 }
+INBOX: Final = {
+    "HIPAA.Security-S3BucketReplicationEnabled": (
+        "An archive comes from a clinic that keeps its own, and its instances are in the PACS; the operator "
+        "who wants a second region replicates the bucket."
+    ),
+}
+INBOX_TABLE: Final = {
+    "HIPAA.Security-DynamoDBInBackupPlan": (
+        "Point-in-time recovery covers 35 days; without a ledger instances are sent again, and none is lost."
+    ),
+}
 ACCESS_LOGS: Final = {
     "HIPAA.Security-S3BucketReplicationEnabled": "Access logs name jobs and addresses, and live for a year.",
     "HIPAA.Security-S3BucketVersioningEnabled": "The log delivery service writes each object once.",
@@ -79,6 +91,7 @@ def acknowledge(
     webhook_secret: IConstruct,
     delayed: DelayedMessages,
     functions: Mapping[str, PythonFunction],
+    inbox: Inbox | None,
 ) -> None:
     """Record on each construct which findings stand, and why."""
     for function in functions.values():
@@ -92,6 +105,11 @@ def acknowledge(
     _record(storage.jobs, TABLE)
     _record(storage.pdfs, PDFS)
     _record(storage.access_logs, ACCESS_LOGS)
+    if inbox is not None:
+        _record(functions["Ingest"], _any_archive(inbox))
+        _record(inbox.bucket, INBOX)
+        for table in (inbox.archives, inbox.ledger):
+            _record(table, INBOX_TABLE)
 
 
 def _any_document(storage: Storage) -> dict[str, str]:
@@ -99,6 +117,18 @@ def _any_document(storage: Storage) -> dict[str, str]:
     name = Stack.of(storage).get_logical_id(bucket)  # type: ignore[arg-type]  # a bucket has a CfnBucket
     finding = f"AwsSolutions-IAM5[Resource::<{name}.Arn>/{PDF_PREFIX}*]"
     return {finding: "Documents are named by jobs to come; the prefix is all that is known."}
+
+
+def _any_archive(inbox: Inbox) -> dict[str, str]:
+    bucket = inbox.bucket.node.default_child
+    name = Stack.of(inbox).get_logical_id(bucket)  # type: ignore[arg-type]  # a bucket has a CfnBucket
+    written = "Reports, their parts and the quarantine are named by archives to come; it writes there alone."
+    return {
+        f"AwsSolutions-IAM5[Resource::<{name}.Arn>/*]": (
+            "Archives are named by those who put them there, so every object of the inbox may be read."
+        ),
+        **{f"AwsSolutions-IAM5[Resource::<{name}.Arn>/{prefix}*]": written for prefix in OWN_PREFIXES},
+    }
 
 
 def _any_schedule(delayed: DelayedMessages) -> dict[str, str]:

@@ -28,6 +28,7 @@ FORBIDDEN = {
     },
     "functions/callback": {"render", "infra", "cli", "pydicom", "numpy"},
     "functions/render": {"callback", "infra", "cli"},
+    "edge/router": {"render", "callback", "infra", "cli"},
 }  # fmt: skip
 
 

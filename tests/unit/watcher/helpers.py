@@ -98,7 +98,7 @@ class Box:
                 stop.set()
                 watcher.wake()
                 thread.join(WAIT_S)
-                _close_log()
+                close_log()
         assert not thread.is_alive()
 
     def drop(self, name: str, data: bytes) -> Path:
@@ -142,7 +142,7 @@ def uids(*numbers: int, series: int = 1) -> list[str]:
     return [str(make_ct(number, series=series).SOPInstanceUID) for number in numbers]
 
 
-def _close_log() -> None:
+def close_log() -> None:
     for name in (LOGGER, CONSOLE, "ponte_net"):
         logger = logging.getLogger(name)
         for handler in [*logger.handlers]:
