@@ -16,16 +16,27 @@ if TYPE_CHECKING:
 router = typer.Typer(help="Receive what modalities send, keep it safe, send it on.", no_args_is_help=True)
 
 
-@router.callback()
-def options() -> None:
-    """Receive what modalities send, keep it safe, send it on."""
-
-
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", exists=True, dir_okay=False, help="YAML with what `.env` does not set."),
 ]
 EnvOption = Annotated[Path, typer.Option("--env-file", help="Read before the environment, where it exists.")]
+
+
+@router.command("run")
+def run(config: ConfigOption = None, env_file: EnvOption = Path(".env")) -> None:
+    """Run until SIGTERM; associations that are there then may finish."""
+    from router import log
+    from router.listen import listen
+    from router.service import Service, end_on_signals
+
+    found = _load(config, env_file)
+    log.set_up(found.log_level)
+    for warning in found.warnings():
+        print_error(f"warning: {warning}")
+    service = Service(found, listen)
+    end_on_signals(service)
+    service.run()
 
 
 @router.command("check-config")

@@ -152,7 +152,8 @@ class Committer:
                 place = arrival.partial.place
                 database.insert(replace(arrival.instance, place=place, durable_at=now), arrival.study)
         database.commit()
-        failpoint("committed")
+        if arrived:
+            failpoint("committed")
         for change in batch:
             change.committed = True
 

@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import Literal
 
 import pytest
 
 from router.database import FILE_NAME, Database
+from router.intake import SpoolIntake
+from router.reception import SUCCESS, Asked, Reception
 
 Loss = Literal["all that was not synced", "names without their bytes", "old names and new"]
 LOSSES: tuple[Loss, ...] = (
@@ -50,6 +53,7 @@ class Recorder:
         self._synced_bytes: dict[Identity, bytes] = {}
         self._database: bytes | None = None
         self._acknowledged: list[str] = []
+        self._lock = RLock()
 
     def acknowledge(self, what: str) -> None:
         """Somebody was told that it is durable."""
@@ -90,6 +94,18 @@ class Recorder:
             patch.setattr(Database, "commit", on_commit)
             yield
 
+    @contextmanager
+    def answers(self) -> Iterator[None]:
+        """Note each C-STORE answer with Success when it is about to leave, between `finish` and the wire."""
+        begin = SpoolIntake.begin
+
+        def on_begin(intake: SpoolIntake, asked: Asked) -> Reception:
+            return _Heard(begin(intake, asked), asked, self)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(SpoolIntake, "begin", on_begin)
+            yield
+
     def _identity(self, inode: int) -> Identity:
         return inode, self._again.get(inode, 0)
 
@@ -113,6 +129,10 @@ class Recorder:
         }
 
     def _note(self, event: str, detail: str) -> None:
+        with self._lock:
+            self._note_now(event, detail)
+
+    def _note_now(self, event: str, detail: str) -> None:
         names = {str(folder): self._listing(folder) for folder, _, _ in self.root.walk()}
         self.moments.append(
             Moment(
@@ -141,3 +161,20 @@ class Recorder:
                 self._lay_out(moment, loss, folder / name, target / name)
             else:
                 (target / name).write_bytes(moment.synced_bytes.get(identity, b""))
+
+
+class _Heard:
+    """A reception whose Success is noted."""
+
+    def __init__(self, reception: Reception, asked: Asked, recorder: Recorder) -> None:
+        self._reception = reception
+        self._asked = asked
+        self._recorder = recorder
+        self.write = reception.write
+        self.abandon = reception.abandon
+
+    def finish(self) -> int:
+        status = self._reception.finish()
+        if status == SUCCESS:
+            self._recorder.acknowledge(self._asked.sop_instance_uid)
+        return status
