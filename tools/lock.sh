@@ -19,5 +19,4 @@ lock_layer runtime "$@"
 # Mounted on top of the others, which have the first four; the rest is never imported by what we call.
 set -- "$@" --no-emit-package numpy --no-emit-package pillow --no-emit-package pydicom \
     --no-emit-package typing-extensions
-lock_layer classify "$@" --no-emit-package flatbuffers --no-emit-package packaging \
-    --no-emit-package protobuf --no-emit-package pyjpegls
+lock_layer classify "$@" --no-emit-package flatbuffers --no-emit-package protobuf --no-emit-package pyjpegls

@@ -41,7 +41,7 @@ _TEXT_VRS = frozenset(
     vr.encode() for vr in ["AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI"]
 )  # of a length of 16 bits
 
-_REQUIRED: Final = (
+REQUIRED: Final = (
     "AccessionNumber", "PatientBirthDate", "PatientID", "PatientName", "PatientSex",
     "ReferringPhysicianName", "StudyDate", "StudyID", "StudyTime",
 )  # fmt: skip
@@ -50,7 +50,7 @@ _REQUIRED: Final = (
 _COPIED: Final = frozenset(
     keyword_dict[keyword]
     for keyword in (
-        *_REQUIRED, "SpecificCharacterSet", "StudyInstanceUID",
+        *REQUIRED, "SpecificCharacterSet", "StudyInstanceUID",
         # Patient (C.7.1.1)
         "DeidentificationMethod", "DeidentificationMethodCodeSequence", "EthnicGroup",
         "GroupOfPatientsIdentificationSequence", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence",
@@ -176,7 +176,7 @@ def write_encapsulated_pdf(out: BinaryIO, pdf: BinaryIO, header: StudyHeader, do
         own = _own_elements(header, document, length)
     encoded = {int(element.tag): _encode(own, element.tag, implicit=header.implicit) for element in own}
     encoded.update(header.elements)
-    out.write(_PREAMBLE + _file_meta(own.SOPInstanceUID, implicit=header.implicit))
+    out.write(_PREAMBLE + _file_meta(own, implicit=header.implicit))
     for tag in sorted(tag for tag in encoded if tag < _ENCAPSULATED_DOCUMENT):
         out.write(encoded[tag])
     _write_document(out, pdf, length, implicit=header.implicit)
@@ -185,13 +185,25 @@ def write_encapsulated_pdf(out: BinaryIO, pdf: BinaryIO, header: StudyHeader, do
     return str(own.SOPInstanceUID)
 
 
+def whole_instance(own: Dataset, header: StudyHeader) -> bytes:
+    """A small instance of the study: what `own` says, and what `header` says of patient and study.
+
+    `own` has its class and UIDs, and text of ASCII alone; it is written in the study's own encoding.
+    """
+    with quiet():
+        encoded = {int(element.tag): _encode(own, element.tag, implicit=header.implicit) for element in own}
+    encoded.update(header.elements)
+    meta = _file_meta(own, implicit=header.implicit)
+    return b"".join([_PREAMBLE, meta, *(encoded[tag] for tag in sorted(encoded))])
+
+
 def _own_elements(header: StudyHeader, document: Document, length: int) -> Dataset:
     """All but the document itself; those of `header` take the place of the empty ones."""
     if not document.title.isascii() or len(document.title) > 64:
         raise InvalidRequest("The title of a document is at most 64 characters of ASCII")
     study, content = header.study_instance_uid, document.content
     own = Dataset()
-    for keyword in _REQUIRED:
+    for keyword in REQUIRED:
         setattr(own, keyword, "")
     own.SOPClassUID = EncapsulatedPDFStorage
     own.SOPInstanceUID = document_uid(study, content, "instance")
@@ -243,10 +255,10 @@ def _encode(dataset: Dataset, tag: int, *, implicit: bool) -> bytes:
     return stream.getvalue()
 
 
-def _file_meta(sop_instance_uid: str, *, implicit: bool) -> bytes:
+def _file_meta(own: Dataset, *, implicit: bool) -> bytes:
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = EncapsulatedPDFStorage
-    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
+    meta.MediaStorageSOPClassUID = own.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = UID(own.SOPInstanceUID)
     meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     validate_file_meta(meta)
     stream = DicomBytesIO()
