@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import check, demo, doctor, preview, render, stack
+from cli import check, demo, doctor, ingest, preview, quarantine, render, stack
 from cli.output import ExitCode, print_error, print_line
 from cli.sources import SeveralStudies
 from ponte.errors import InvalidRequest, PonteError
@@ -27,6 +27,8 @@ app.command("status")(stack.status)
 app.command("render")(render.render)
 app.command("preview")(preview.preview)
 app.command("check")(check.check)
+app.command("ingest")(ingest.ingest)
+app.add_typer(quarantine.app)
 app.command("doctor")(doctor.doctor)
 
 

@@ -44,13 +44,8 @@ def make_overlay(reported: Reported, cam: npt.NDArray[np.float32]) -> Outgoing |
     if finding is None:
         return None
     cells = cam[reported.manifest.targets.index(finding.label)]
-    own = _described(reported, _drawn(_square(reported.dataset), cells, finding))
-    return Outgoing(
-        own.SOPInstanceUID,
-        whole_instance(own, reported.header),
-        sop_class_uid=own.SOPClassUID,
-        transfer_syntax_uid="1.2.840.10008.1.2" if reported.header.implicit else "1.2.840.10008.1.2.1",
-    )
+    picture = _drawn(_square(reported.dataset), cells, finding)
+    return whole_instance(_described(reported, picture), reported.header)
 
 
 def _chosen(findings: Sequence[Finding]) -> Finding | None:

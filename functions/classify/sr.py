@@ -68,14 +68,7 @@ def make_report(reported: Reported, sr_class: SrClass = "comprehensive3d") -> Ou
 
     Raises `InvalidAttribute` where the image has no usable UIDs.
     """
-    own = _document(reported, sr_class)
-    content = whole_instance(own, reported.header)
-    return Outgoing(
-        own.SOPInstanceUID,
-        content,
-        sop_class_uid=own.SOPClassUID,
-        transfer_syntax_uid="1.2.840.10008.1.2" if reported.header.implicit else "1.2.840.10008.1.2.1",
-    )
+    return whole_instance(_document(reported, sr_class), reported.header)
 
 
 def _document(reported: Reported, sr_class: SrClass) -> Dataset:

@@ -49,13 +49,17 @@ class Orthanc:
 
     This version cannot bind to one address: HTTP from elsewhere is refused by Orthanc itself
     (`RemoteAccessAllowed`), and with `authenticate` (the default) a user and a random password are asked for.
-    DIMSE has neither, so it is off unless `dimse` asks for it.
+    DIMSE has neither, so it is off unless `dimse` asks for it. Without `overwrite` it keeps the first
+    instance of a UID, and its MD5, as it does where nobody configured it.
     """
 
-    def __init__(self, folder: Path, *, authenticate: bool = True, dimse: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, authenticate: bool = True, dimse: bool = False, overwrite: bool = True
+    ) -> None:
         self._folder = folder
         self._authenticate = authenticate
         self._dimse = dimse
+        self._overwrite = overwrite
         self.username = "ponte"
         self.password = secrets.token_urlsafe(18)
         self.http_port = 0
@@ -167,8 +171,8 @@ class Orthanc:
             "DicomAlwaysAllowEcho": True,
             "DicomAlwaysAllowStore": True,
             "DefaultEncoding": "Utf8",
-            "OverwriteInstances": True,
-            "StoreMD5ForAttachments": False,
+            "OverwriteInstances": self._overwrite,
+            "StoreMD5ForAttachments": not self._overwrite,
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "EnableWado": False},
         }
         path = self._folder / "orthanc.json"

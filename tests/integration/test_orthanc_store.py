@@ -1,4 +1,4 @@
-"""A real Orthanc keeps what STOW-RS gave it, and gives it back byte for byte."""
+"""A real Orthanc keeps what STOW-RS and its own interface gave it, and gives it back byte for byte."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ponte.destination import Outcome, Outgoing
 from ponte.dicomweb import Credentials, DicomWebSource
 from ponte.errors import AccessRefused
 from ponte.instance import open_instance
+from ponte.orthanc import OrthancDestination
 from ponte.stow import StoreLimits, StowDestination
 from tests.factories import encode, make_ct, uid
 
@@ -96,3 +97,41 @@ def test_a_rendered_study_has_its_pdf_beside_it(
     assert dataset.PatientName == make_ct().PatientName
     assert dataset.SOPInstanceUID == answers[0]["sop_instance_uid"]
     assert answers == [answers[0]] * 2
+
+
+def test_its_own_interface_keeps_the_very_bytes_and_knows_them_again(tmp_path: Path) -> None:
+    study = uid("rest")
+    sent = {
+        str(dataset.SOPInstanceUID): encode(dataset)
+        for dataset in (make_ct(number, series=80, StudyInstanceUID=study) for number in range(1, 4))
+    }
+    outgoing = [Outgoing(name, data) for name, data in sent.items()]
+    with Orthanc(tmp_path, overwrite=False) as orthanc:
+        destination = OrthancDestination(orthanc.url, credentials=credentials_of(orthanc))
+        assert list(destination.store(outgoing)) == [Outcome(name, "stored") for name in sent]
+        assert held(orthanc, study) == sent
+        again = [Outcome(name, "stored", "It had the instance already") for name in sent]
+        assert list(destination.store(outgoing)) == again
+
+        name, data = next(iter(sent.items()))
+        (other,) = destination.store([Outgoing(name, data[:-1] + bytes([data[-1] ^ 1]))])
+        assert (other.status, other.reason) == ("stored_with_warning", 0x0111)
+        assert held(orthanc, study) == sent
+
+
+def test_its_own_interface_refuses_what_it_cannot_read_and_takes_the_next(orthanc: Orthanc) -> None:
+    dataset = make_ct(1, series=81, StudyInstanceUID=uid("rest broken"))
+    good = Outgoing(str(dataset.SOPInstanceUID), encode(dataset))
+    destination = OrthancDestination(orthanc.url, credentials=credentials_of(orthanc))
+    first, second = destination.store([Outgoing("1.2.3.4", b"no DICOM at all"), good])
+    assert (first.status, first.retryable) == ("refused", False)
+    assert second.stored
+
+
+def test_a_wrong_password_fails_the_check_of_either(orthanc: Orthanc) -> None:
+    wrong = Credentials.from_json({"type": "basic", "username": "ponte", "password": "wrong"})
+    right = credentials_of(orthanc)
+    for open_one, url in ((StowDestination, orthanc.dicomweb_url), (OrthancDestination, orthanc.url)):
+        open_one(url, credentials=right).check()
+        with pytest.raises(AccessRefused):
+            open_one(url, credentials=wrong).check()

@@ -467,3 +467,29 @@ def test_nothing_of_the_patient_or_of_the_answer_is_in_errors_and_logs(
         assert CANARY not in text
     assert CANARY not in repr(Outgoing(ONE, content))
     assert CANARY not in caplog.text + "".join(repr(vars(record)) for record in caplog.records)
+
+
+@pytest.mark.parametrize("status", [200, 204, 405, 406, 501])
+def test_a_server_that_is_there_passes_the_check_also_where_it_does_not_search(
+    pacs: StubPacs, status: int
+) -> None:
+    pacs.routes[STUDIES] = Answer(status)
+    destination(pacs).check()
+    assert pacs.paths == [f"{STUDIES}?limit=1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, AccessRefused),
+        (404, DestinationRefused),
+        (302, DestinationRefused),
+        (503, DestinationUnavailable),
+    ],
+)
+def test_a_server_that_is_not_there_or_does_not_let_us_in_fails_the_check(
+    pacs: StubPacs, status: int, error: type[PonteError]
+) -> None:
+    pacs.routes[STUDIES] = Answer(status)
+    with pytest.raises(error):
+        destination(pacs).check()

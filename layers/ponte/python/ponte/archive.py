@@ -68,6 +68,11 @@ class Archive:
         self._places = dict(places(stream, self._directory))
         self._notes = ("PREFIX_DATA",) if self._directory.prefix else ()
 
+    @property
+    def entries(self) -> int:
+        """How many the directory lists, folders included."""
+        return len(self._directory.entries)
+
     def members(self, first: int = 0) -> Iterator[Member]:
         """Yield every member in the order of their places; those of an archive within it in its stead.
 

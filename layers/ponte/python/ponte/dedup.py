@@ -144,6 +144,20 @@ class Ledger:
         if row is not None and row.owner == owner and not row.is_known:
             self._store.swap(key, row, None)
 
+    def record(self, sop_instance_uid: str | None, sha256: str, owner: str) -> None:
+        """The instance has arrived by an operator's decision: what was known of its UID gives way.
+
+        Raises `NotDicom` (MISSING_UID), `LedgerBusy`.
+        """
+        for key in self._keys(sop_instance_uid, sha256):
+            known = Row(sha256, owner)
+            for _ in range(_ATTEMPTS):
+                row = self._store.get(key)
+                if row == known or self._store.swap(key, row, known):
+                    break
+            else:
+                raise LedgerBusy("The ledger's row keeps changing")
+
     def together(self, steps: Sequence[Callable[[], T]]) -> list[T]:
         """Several claims, confirmations or releases at once: see `Store.together`."""
         return self._store.together(steps)

@@ -13,13 +13,15 @@ from io import SEEK_END
 from typing import BinaryIO, Final, Self
 
 from pydicom.datadict import dictionary_VR, keyword_dict
-from pydicom.dataset import Dataset, FileMetaDataset, validate_file_meta
+from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_data_element, write_file_meta_info
-from pydicom.uid import UID, EncapsulatedPDFStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.filewriter import write_data_element
+from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ponte import attributes
+from ponte.destination import Outgoing
 from ponte.errors import InvalidRequest, LimitExceeded, MissingAttribute, SourceUnavailable
+from ponte.filemeta import part10_head
 from ponte.instance import dataset_start
 from ponte.quiet import quiet
 from ponte.structure import Bytes, Element, Encoding, walk
@@ -36,7 +38,6 @@ _PDF_MARK = b"%PDF-"
 _LONGEST = 0xFFFFFFFE  # 32 bits, even, and not the mark of an undefined length
 _LONGEST_TEXT = 0xFFFE
 _CHUNK = 1 << 20
-_PREAMBLE = b"\0" * 128 + b"DICM"
 _TEXT_VRS = frozenset(
     vr.encode() for vr in ["AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI"]
 )  # of a length of 16 bits
@@ -176,7 +177,8 @@ def write_encapsulated_pdf(out: BinaryIO, pdf: BinaryIO, header: StudyHeader, do
         own = _own_elements(header, document, length)
     encoded = {int(element.tag): _encode(own, element.tag, implicit=header.implicit) for element in own}
     encoded.update(header.elements)
-    out.write(_PREAMBLE + _file_meta(own, implicit=header.implicit))
+    syntax = ImplicitVRLittleEndian if header.implicit else ExplicitVRLittleEndian
+    out.write(part10_head(EncapsulatedPDFStorage, own.SOPInstanceUID, syntax))
     for tag in sorted(tag for tag in encoded if tag < _ENCAPSULATED_DOCUMENT):
         out.write(encoded[tag])
     _write_document(out, pdf, length, implicit=header.implicit)
@@ -185,7 +187,7 @@ def write_encapsulated_pdf(out: BinaryIO, pdf: BinaryIO, header: StudyHeader, do
     return str(own.SOPInstanceUID)
 
 
-def whole_instance(own: Dataset, header: StudyHeader) -> bytes:
+def whole_instance(own: Dataset, header: StudyHeader) -> Outgoing:
     """A small instance of the study: what `own` says, and what `header` says of patient and study.
 
     `own` has its class and UIDs, and text of ASCII alone; it is written in the study's own encoding.
@@ -193,8 +195,15 @@ def whole_instance(own: Dataset, header: StudyHeader) -> bytes:
     with quiet():
         encoded = {int(element.tag): _encode(own, element.tag, implicit=header.implicit) for element in own}
     encoded.update(header.elements)
-    meta = _file_meta(own, implicit=header.implicit)
-    return b"".join([_PREAMBLE, meta, *(encoded[tag] for tag in sorted(encoded))])
+    syntax = ImplicitVRLittleEndian if header.implicit else ExplicitVRLittleEndian
+    head = part10_head(own.SOPClassUID, own.SOPInstanceUID, syntax)
+    return Outgoing(
+        str(own.SOPInstanceUID),
+        b"".join([head, *(encoded[tag] for tag in sorted(encoded))]),
+        sop_class_uid=str(own.SOPClassUID),
+        transfer_syntax_uid=str(syntax),
+        dataset_start=len(head),
+    )
 
 
 def _own_elements(header: StudyHeader, document: Document, length: int) -> Dataset:
@@ -252,17 +261,6 @@ def _encode(dataset: Dataset, tag: int, *, implicit: bool) -> bytes:
     stream.is_little_endian, stream.is_implicit_VR = True, implicit
     with quiet():
         write_data_element(stream, dataset[tag])
-    return stream.getvalue()
-
-
-def _file_meta(own: Dataset, *, implicit: bool) -> bytes:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = own.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = UID(own.SOPInstanceUID)
-    meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-    validate_file_meta(meta)
-    stream = DicomBytesIO()
-    write_file_meta_info(stream, meta)
     return stream.getvalue()
 
 

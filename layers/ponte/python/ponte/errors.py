@@ -23,6 +23,7 @@
         - BadAnswer
         - DestinationUnavailable
         - DestinationTimeout
+        - StorageFull
 
 Each error has a `code`, one of the closed list of reason codes, and a text that says attribute, value and
 expectation. No text holds a patient's data: it may go to a log, a job row or a callback.
@@ -170,3 +171,9 @@ class DestinationTimeout(TransientError):
     """The destination did not answer in time; what was sent may have been stored or not."""
 
     default_code = "PACS_TIMEOUT"
+
+
+class StorageFull(TransientError):
+    """There is no room to keep what must be kept: a disk, or a budget."""
+
+    default_code = "MEMORY"

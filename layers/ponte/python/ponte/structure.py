@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.valuerep import VR
 
 from ponte.errors import NotDicom
@@ -288,8 +289,10 @@ class _Walker:
 
 
 def tag_name(tag: int) -> str:
-    """`(0028,0010)`, as error texts name an element."""
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    """`Rows (0028,0010)`, as error texts name an element; the tag alone where the standard has no name."""
+    number = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    name = DicomDictionary[tag][2] if tag in DicomDictionary else ""
+    return f"{name} {number}" if name else number
 
 
 def cut(tag: int | None) -> NotDicom:

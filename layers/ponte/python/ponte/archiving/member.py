@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ponte.archiving.names import is_litter
-from ponte.errors import BadMember, PonteError
+from ponte.errors import BadMember, PermanentError, PonteError
 from ponte.scan import Scanner, Verdict
 
 _CHUNK = 1 << 20
@@ -44,7 +44,8 @@ class Member:
     ) -> Verdict:
         """The verdict on the instance: accepted only where archive and instance are sound.
 
-        `spool` is given each piece as it goes by; `keep` is that of `Scanner`.
+        `spool` is given each piece as it goes by; `keep` is that of `Scanner`. Raises `TransientError` where
+        the archive cannot be read now: that says nothing about the instance.
         """
         if self.skipped is not None:
             return Verdict.refused(self.skipped, _SKIPPED[self.skipped])
@@ -54,7 +55,7 @@ class Member:
                 scanner.feed(piece)
                 if spool is not None:
                     spool(piece)
-        except PonteError as error:
+        except PermanentError as error:
             return Verdict.refused(error.code, error.detail)
         verdict = scanner.finish()
         if verdict.accepted:
