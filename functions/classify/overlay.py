@@ -93,7 +93,7 @@ def _described(reported: Reported, picture: Rgb) -> Dataset:
     own.SeriesInstanceUID = _uid(reported.header.study_instance_uid, model, "overlay-series")
     own.SeriesNumber, own.SeriesDescription = SERIES_NUMBER, SERIES_DESCRIPTION
     own.Modality, own.ConversionType, own.Laterality = "OT", "WSD", ""
-    own.Manufacturer, own.ManufacturerModelName = MANUFACTURER, "Ponte classify"
+    own.Manufacturer, own.ManufacturerModelName = MANUFACTURER, "classify"
     own.SoftwareVersions, own.DeviceSerialNumber = VERSION, "1"
     own.ImageType, own.PatientOrientation = ["DERIVED", "SECONDARY"], ""
     own.DerivationDescription, own.ImageComments = FLAG_DESCRIPTION, NOTICE

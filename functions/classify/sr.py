@@ -39,6 +39,7 @@ _NO_DATE, _NO_TIME = "19000101", "000000"
 _DATES = (("ContentDate", "ContentTime"), ("AcquisitionDate", "AcquisitionTime"),
           ("SeriesDate", "SeriesTime"), ("StudyDate", "StudyTime"))  # fmt: skip
 
+_STANDING = {True: "at or above its threshold", False: "below its threshold"}
 _COMMENT = Code("121106", "DCM", "Comment")
 _PRESENCE = Code("121052", "DCM", "Presence of property")
 _PRESENT = Code("52101004", "SCT", "Present")
@@ -90,7 +91,7 @@ def _document(reported: Reported, sr_class: SrClass) -> Dataset:
             sop_instance_uid=document_uid(image.SOPInstanceUID, content, "ai-report"),
             instance_number=_instance_number(reported.dataset),
             manufacturer=MANUFACTURER,
-            manufacturer_model_name="Ponte classify",
+            manufacturer_model_name="classify",
             software_versions=VERSION,
             device_serial_number="1",
             series_description=SERIES_DESCRIPTION,
@@ -155,7 +156,7 @@ def _group(finding: Finding, image: Dataset, model: Manifest) -> Any:
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
             uid=document_uid(image.SOPInstanceUID, f"{model.identity}\n{finding.label}", "ai-finding"),
-            identifier=finding.label,
+            identifier=f"{finding.label}: {_STANDING[finding.at_threshold]}",
         ),
         finding_type=finding.code,
         finding_sites=[sr.FindingSite(_CHEST)],

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import urllib3
 
 from classify.overlay import make_overlay
-from classify.sr import NOTICE, SrClass, make_report
+from classify.sr import NOTICE, SERIES_DESCRIPTION, SrClass, make_report
 from infra.local.orthanc import Orthanc
 from ponte.destination import Outgoing
 from ponte.dicomweb import Credentials
 from ponte.errors import PonteError
 from ponte.stow import StowDestination
+from render.study import RenderOptions, render_study
 from tests.corpus import CORPUS, rows
-from tests.factories import encode
+from tests.factories import encode, make_ct, uid
 from tests.unit.classify.images import make_cr, make_dx
-from tests.unit.classify.models import CELLS, TARGETS
+from tests.unit.classify.models import CELLS, TARGETS, write_model
 from tests.unit.classify.reports import reported, reported_of
+from tests.unit.render.studies import Instances
 
 CLASSES: tuple[SrClass, ...] = ("comprehensive3d", "comprehensive", "enhanced")
 MOST_OF_A_FOLDER = 3
@@ -111,6 +116,30 @@ def test_dcmtk_reads_the_report_and_shows_what_it_is_not(tmp_path: Path, sr_clas
         assert "UNVERIFIED" in text.upper()
 
 
+@pytest.mark.pdftools
+@pytest.mark.parametrize(("language", "unverified"), [("pt-BR", "Não verificado"), ("en", "Not verified")])
+def test_every_page_of_a_report_in_a_pdf_says_that_nobody_verified_it(
+    tmp_path: Path, language: Literal["pt-BR", "en"], unverified: str
+) -> None:
+    image = make_dx()
+    report = make_report(reported(image)).content
+    assert isinstance(report, bytes)
+    pdf = tmp_path / "study.pdf"
+    with pdf.open("wb") as stream:
+        source = Instances([encode(image), report])
+        done = render_study(source, image.StudyInstanceUID, stream, RenderOptions(language=language))
+    assert (done.documents, done.partial) == (1, False)
+
+    whole = subprocess.run(
+        ["pdftotext", "-layout", str(pdf), "-"], capture_output=True, text=True, check=True
+    )
+    pages = [page for page in whole.stdout.split("\f") if "Tracking Identifier" in page]
+    assert pages
+    assert all(SERIES_DESCRIPTION in page for page in pages)
+    assert unverified in pages[0]
+    assert NOTICE in whole.stdout
+
+
 @pytest.mark.orthanc
 def test_orthanc_stores_a_report_and_a_repeat_creates_nothing_new(tmp_path: Path) -> None:
     orthanc = Orthanc(tmp_path / "orthanc")
@@ -128,5 +157,38 @@ def test_orthanc_stores_a_report_and_a_repeat_creates_nothing_new(tmp_path: Path
             "GET", study, headers={**credentials.headers, "Accept": "application/dicom+json"}, retries=False
         )
         assert sorted(entry["00080060"]["Value"][0] for entry in answer.json()) == ["DX", "SR"]
+    finally:
+        orthanc.stop()
+
+
+@pytest.mark.orthanc
+def test_the_command_classifies_what_an_orthanc_has_and_sends_it_back(tmp_path: Path) -> None:
+    orthanc = Orthanc(tmp_path / "orthanc")
+    orthanc.start()
+    try:
+        for instance in (make_dx(), make_cr(StudyInstanceUID=uid("another study")), make_ct()):
+            orthanc.upload(encode(instance))
+        auth = tmp_path / "auth.json"
+        auth.write_text(json.dumps(orthanc.credentials))
+        command = [sys.executable, "-m", "cli.main", "classify", orthanc.dicomweb_url, "--json"]
+        command += [
+            "--model",
+            str(write_model(tmp_path / "model")),
+            "--auth-file",
+            str(auth),
+            "--send",
+            "source",
+        ]
+        for verdicts in (["classified"] * 2, ["classified"] * 2):
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            images = json.loads(done.stdout)["images"]
+            radiographs = [image for image in images if image["verdict"] == "classified"]
+            assert [image["verdict"] for image in radiographs] == verdicts
+            assert all(image["sr"]["sent"]["stored"] for image in radiographs)
+        again = {image["reason"] for image in images if image["verdict"] == "skipped"}
+        assert again == {"NOT_A_RADIOGRAPH", "OWN_RESULT"}  # the CT of a study, and what we sent before
+        headers = urllib3.make_headers(basic_auth=f"{orthanc.username}:{orthanc.password}")
+        stored = urllib3.request("GET", f"{orthanc.url}/statistics", headers=headers, retries=False).json()
+        assert stored["CountInstances"] == 5
     finally:
         orthanc.stop()

@@ -92,7 +92,10 @@ def test_presence_is_said_of_findings_at_their_threshold_alone_and_absence_of_no
     groups = groups_of(read(make_report(said).content))
 
     present = [group["Tracking Identifier"] for group in groups if "Presence of property" in group]
-    assert present == [finding.label for finding in said.findings if finding.at_threshold]
+    reached = [finding.label for finding in said.findings if finding.at_threshold]
+    assert present == [f"{label}: at or above its threshold" for label in reached]
+    others = [group["Tracking Identifier"] for group in groups if "Presence of property" not in group]
+    assert all(text.endswith(": below its threshold") for text in others)
     assert 0 < len(present) < len(groups)
     assert {group.get("Presence of property") for group in groups} == {None, "Present"}
 
