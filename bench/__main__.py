@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from bench import assembly, fetch, imports, load, memory, render, scan, whole_job
+from bench import assembly, fetch, imports, load, memory, render, scan, send, whole_job
 from bench.shapes import SHAPES
 
 BENCHES = {
@@ -17,6 +17,7 @@ BENCHES = {
     "fetch": fetch,
     "imports": imports,
     "scan": scan,
+    "send": send,
     "load": load,
 }
 

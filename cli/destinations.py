@@ -202,4 +202,14 @@ def _password(environ: Mapping[str, str]) -> str:
 
 def open_node(node: DicomNode) -> Destination:
     """The C-STORE user for the node. Raises `InvalidRequest`."""
-    raise InvalidRequest(f"{node.ae_title} at {node.host}: C-STORE is not part of this build")
+    from ponte_net.scu import Peer, Scu, ScuLimits, TlsOptions
+
+    tls = TlsOptions(node.ca_file, node.cert_file, node.key_file) if node.tls else None
+    return Scu(
+        Peer(node.host, node.port, node.ae_title),
+        calling_ae_title=node.calling_ae_title,
+        max_pdu=node.max_pdu,
+        local_port=node.local_port,
+        tls_options=tls,
+        limits=ScuLimits(batch_instances=node.batch),
+    )

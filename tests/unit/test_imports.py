@@ -18,6 +18,14 @@ FORBIDDEN = {
         "pynetdicom", "pydicom", "numpy", "ponte_net", "render", "callback",
         "infra", "cli",
     },
+    "layers/ponte/python/ponte_net": {
+        "boto3", "botocore", "aws_lambda_powertools", "numpy", "ponte_aws", "router", "render", "callback",
+        "infra", "cli",
+    },
+    "edge/watcher": {
+        "boto3", "botocore", "aws_lambda_powertools", "pynetdicom", "pydicom", "ponte_aws", "ponte_net",
+        "render", "callback", "infra", "cli", "router",
+    },
     "functions/callback": {"render", "infra", "cli", "pydicom", "numpy"},
     "functions/render": {"callback", "infra", "cli"},
 }  # fmt: skip

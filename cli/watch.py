@@ -1,0 +1,103 @@
+"""`ponte watch`: ZIPs that are dropped into a folder go to a destination, one configuration file a clinic."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.destinations import DicomNode, ae_title, open_destination, open_node, shown
+from cli.output import print_line
+
+if TYPE_CHECKING:
+    from watcher.config import Config, Peer
+    from watcher.service import Target, Watcher
+
+_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+_CHECK_S = 0.5
+_KILLED = 128
+
+
+def watch(
+    config_file: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The configuration file.")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Check the file and ask the destination; end.")
+    ] = False,
+) -> None:
+    """Watch a folder for ZIPs and bring their instances to a destination, until ended by SIGTERM."""
+    from watcher.config import read_config
+    from watcher.logfile import CONSOLE, open_log
+    from watcher.service import open_watcher
+
+    config = read_config(config_file)
+    target = _target(config)
+    if check:
+        for warning in config.warnings:
+            print_line(f"warning: {warning}")
+        target.destination.check()
+        print_line(f"{target.check_verb} OK: {target.name}")
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # before there are threads: they are waited for below
+    stop = threading.Event()
+    with open_watcher(config, target, stop) as watcher:
+        open_log(config)
+        log = logging.getLogger(CONSOLE)
+        for warning in config.warnings:
+            log.warning("%s: %s", config_file.name, warning)
+        log.info("Watching %s for %s", config.watch_dir, target.name)
+        _run(watcher, stop)
+        log.info("Ended")
+
+
+def _run(watcher: Watcher, stop: threading.Event) -> None:
+    """Until a signal; the second one ends it at once, and what was in flight is done again."""
+    thread = threading.Thread(target=watcher.run, name="watch")
+    thread.start()
+    while thread.is_alive():
+        caught = signal.sigtimedwait(_SIGNALS, _CHECK_S)
+        if caught is None:
+            continue
+        if stop.is_set():
+            os._exit(_KILLED + caught.si_signo)
+        stop.set()
+        watcher.wake()
+    thread.join()
+
+
+def _target(config: Config) -> Target:
+    """The destination of the section `ponte`, else the node of the section `dicom`."""
+    from watcher.service import Target
+
+    text = config.ours.destination
+    if text is None:
+        assert config.peer is not None  # noqa: S101  (one of the two is there)
+        peer = config.peer
+        return Target(
+            open_node(_node(peer, config)), f"{peer.peer_ae_title}@{peer.peer_host}:{peer.peer_port}"
+        )
+    destination = open_destination(text, auth_file=config.ours.auth_file)
+    if text.startswith("dicom:"):
+        return Target(destination, shown(text))
+    store = "POST /instances" if text.startswith("orthanc+") else "STOW-RS"
+    return Target(destination, shown(text), check_verb="Check", store_verb=store)
+
+
+def _node(peer: Peer, config: Config) -> DicomNode:
+    return DicomNode(
+        peer.peer_host,
+        peer.peer_port,
+        ae_title(peer.peer_ae_title, "AE title dicom.peer_ae_title"),
+        ae_title(peer.local_ae_title, "AE title dicom.local_ae_title"),
+        max_pdu=peer.max_pdu,
+        local_port=peer.local_port or None,
+        batch=config.send_batch_size,
+        tls=peer.use_tls,
+        ca_file=config.ours.tls_ca_file,
+        cert_file=config.ours.tls_cert_file,
+        key_file=config.ours.tls_key_file,
+    )
