@@ -21,6 +21,7 @@ from pydantic import (
 from infra.layers import Architecture
 
 _SECRET_ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6}")
+_MODEL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.-]+)+/?")
 _TIME_ZONE = re.compile(r"[A-Za-z]+([/_+-][A-Za-z0-9_+-]+)*")
 
 Stage = Literal["local", "dev", "prod"]
@@ -71,6 +72,16 @@ class Configuration(BaseModel):
     clinic_colour: str = Field(default="", pattern=r"^(#?[0-9a-fA-F]{6})?$")
     public_url: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
 
+    classify_model: str = ""
+    classify_model_key_arn: str = ""
+    classify_destination: str = ""
+    classify_auth_secret_arn: str = ""
+    classify_auth_key_arn: str = ""
+    classify_sr_class: Literal["comprehensive3d", "comprehensive", "enhanced"] = "comprehensive3d"
+    classify_saliency: bool = False
+    classify_any_body_part: bool = False
+    classify_concurrency: int = Field(default=2, ge=2, le=1000)
+
     render_concurrency: int = Field(default=4, ge=2, le=1000)
     worker_memory_mb: int = Field(default=3008, ge=1024, le=10_240)
     log_retention_days: int = Field(default=90, ge=1)
@@ -117,7 +128,14 @@ class Configuration(BaseModel):
                 ) from None
         return entries
 
-    @field_validator("dicom_wado_url", "create_log_url")
+    @field_validator("classify_model")
+    @classmethod
+    def _model(cls, value: str) -> str:
+        if value and not _MODEL.fullmatch(value):
+            raise ValueError("is not s3://bucket/prefix, where manifest.json and the model are")
+        return value.rstrip("/")
+
+    @field_validator("dicom_wado_url", "create_log_url", "classify_destination")
     @classmethod
     def _url(cls, value: str) -> str:
         if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
@@ -134,7 +152,7 @@ class Configuration(BaseModel):
                 raise ValueError(f"{entry!r} is no origin (https://host:port) or CIDR")
         return entries
 
-    @field_validator("dicom_auth_secret_arn", "api_tokens_secret_arn")
+    @field_validator("dicom_auth_secret_arn", "api_tokens_secret_arn", "classify_auth_secret_arn")
     @classmethod
     def _secret(cls, value: str) -> str:
         if value and not _SECRET_ARN.fullmatch(value):

@@ -16,7 +16,7 @@ lock_layer() {
 compile pyproject.toml --extra stack --extra fonts --extra classify --extra dev --output-file requirements/dev.txt "$@"
 lock_layer imaging "$@"
 lock_layer runtime "$@"
-# Mounted on top of the others, which have the first four; the rest is never imported by what we call.
-set -- "$@" --no-emit-package numpy --no-emit-package pillow --no-emit-package pydicom \
-    --no-emit-package typing-extensions
+# Mounted on top of the others, which have the first five; the rest is never imported by what we call.
+set -- "$@" --no-emit-package numpy --no-emit-package packaging --no-emit-package pillow \
+    --no-emit-package pydicom --no-emit-package typing-extensions
 lock_layer classify "$@" --no-emit-package flatbuffers --no-emit-package protobuf --no-emit-package pyjpegls

@@ -10,7 +10,7 @@ import logging
 
 from aws_lambda_powertools import Logger
 
-PACKAGES = ("ponte", "ponte_aws", "render", "callback")
+PACKAGES = ("ponte", "ponte_aws", "render", "callback", "classify")
 
 
 def make_logger(service: str) -> Logger:
