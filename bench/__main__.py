@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from bench import assembly, fetch, imports, load, memory, render, scan, send, whole_job
+from bench import assembly, fetch, imports, ingest, load, memory, render, scan, send, spool, whole_job
 from bench.shapes import SHAPES
 
 BENCHES = {
@@ -17,8 +17,10 @@ BENCHES = {
     "fetch": fetch,
     "imports": imports,
     "scan": scan,
+    "ingest": ingest,
     "send": send,
     "load": load,
+    "spool": spool,
 }
 
 

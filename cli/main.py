@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import check, classify, demo, doctor, ingest, preview, quarantine, render, stack, watch
+from cli import check, classify, demo, doctor, ingest, preview, quarantine, render, router, stack, watch
 from cli.output import ExitCode, print_error, print_line
 from cli.sources import SeveralStudies
 from ponte.errors import InvalidRequest, PonteError
@@ -32,6 +32,7 @@ app.command("classify")(classify.classify)
 app.add_typer(quarantine.app)
 app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)
+app.add_typer(router.router, name="router")
 
 
 def _print_version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cli.cloud import CloudNames
 from cli.output import ExitCode, print_json, print_line
 from ponte.dedup import Policy
 from ponte.errors import InvalidRequest, PonteError
@@ -27,23 +28,34 @@ app = typer.Typer(
 _UNITS: Final = {"h": "hours", "d": "days", "w": "weeks"}
 _AGE = re.compile(r"(\d{1,5})([hdw])", re.ASCII)
 
-Root = Annotated[Path, typer.Option("--root", help="Folder of the quarantine.")]
+Root = Annotated[Path | None, typer.Option("--root", help="Folder of the quarantine.")]
+Bucket = Annotated[str | None, typer.Option("--bucket", help="Inbox bucket, where it is in the cloud.")]
+Stack = Annotated[str | None, typer.Option("--stack", help="Or the name of the deployed stack.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def open_quarantine(root: Path) -> Quarantine:
-    """The quarantine that the options name. Raises `InvalidRequest`."""
+def open_quarantine(root: Path | None, bucket: str | None = None, stack: str | None = None) -> Quarantine:
+    """The quarantine that one of the options names. Raises `InvalidRequest`."""
     from ponte.quarantine import FolderQuarantine
 
+    if sum(one is not None for one in (root, bucket, stack)) != 1:
+        raise InvalidRequest("expected one of --root, --bucket and --stack")
+    if bucket is not None:
+        return CloudNames(bucket).quarantine()
+    if stack is not None:
+        return CloudNames.of_stack(stack).quarantine()
+    assert root is not None  # noqa: S101  one of the three
     if not root.is_dir():
         raise InvalidRequest(f"{root} is not a folder")
     return FolderQuarantine(root)
 
 
 @app.command("list")
-def list_entries(root: Root, as_json: AsJson = False) -> None:
+def list_entries(
+    root: Root = None, bucket: Bucket = None, stack: Stack = None, as_json: AsJson = False
+) -> None:
     """List all entries, the oldest first."""
-    entries = list(open_quarantine(root).list())
+    entries = list(open_quarantine(root, bucket, stack).list())
     if as_json:
         print_json({"entries": [kept.as_json() for kept in entries]})
         return
@@ -58,10 +70,14 @@ def list_entries(root: Root, as_json: AsJson = False) -> None:
 
 @app.command("show")
 def show(
-    quarantine_id: Annotated[str, typer.Argument(metavar="ID")], root: Root, as_json: AsJson = False
+    quarantine_id: Annotated[str, typer.Argument(metavar="ID")],
+    root: Root = None,
+    bucket: Bucket = None,
+    stack: Stack = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show all that is known of one entry."""
-    said = open_quarantine(root).show(quarantine_id).as_json()
+    said = open_quarantine(root, bucket, stack).show(quarantine_id).as_json()
     if as_json:
         print_json(said)
         return
@@ -74,8 +90,10 @@ def show(
 @app.command("release")
 def release(
     ids: Annotated[list[str], typer.Argument(metavar="ID...")],
-    root: Root,
     to: Annotated[str, typer.Option("--to", help="The destination, as of `ponte ingest`.")],
+    root: Root = None,
+    bucket: Bucket = None,
+    stack: Stack = None,
     state_db: Annotated[
         Path | None, typer.Option("--state-db", help="Ledger that is to know what was released.")
     ] = None,
@@ -87,12 +105,12 @@ def release(
     from cli.destinations import open_destination, shown
     from ponte.ingesting.release import Exit
 
-    quarantine = open_quarantine(root)
+    quarantine = open_quarantine(root, bucket, stack)
     for quarantine_id in ids:
         quarantine.show(quarantine_id)
     destination = open_destination(to, auth_file=auth_file)
     destination.check()
-    with _opened_ledger(state_db, policy) as ledger:
+    with _opened_ledger(state_db, stack, to, policy) as ledger:
         way = Exit(destination, shown(to), ledger)
         said = [_release(quarantine, quarantine_id, way) for quarantine_id in ids]
     if as_json:
@@ -102,12 +120,15 @@ def release(
             print_line(f"{one['id']}  {one['status']}" + (f": {one['detail']}" if one["detail"] else ""))
     stored = sum(one["status"] in ("stored", "stored_with_warning") for one in said)
     if stored < len(said):
-        raise typer.Exit(ExitCode.PARTIAL if stored else ExitCode.NOTHING)
+        some = stored or any(one["status"] == "partial" for one in said)
+        raise typer.Exit(ExitCode.PARTIAL if some else ExitCode.NOTHING)
 
 
 @app.command("purge")
 def purge(
-    root: Root,
+    root: Root = None,
+    bucket: Bucket = None,
+    stack: Stack = None,
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID...")] = None,
     older_than: Annotated[str | None, typer.Option("--older-than", help="12h, 30d or 8w.")] = None,
     released: Annotated[bool, typer.Option("--released", help="Only what was released.")] = False,
@@ -118,7 +139,7 @@ def purge(
     if bool(ids) == (older_than is not None or released):
         raise InvalidRequest("expected either ids, or --older-than and --released")
     before = None if older_than is None else datetime.now(UTC) - _age(older_than)
-    quarantine = open_quarantine(root)
+    quarantine = open_quarantine(root, bucket, stack)
     chosen = (
         [quarantine.show(one) for one in dict.fromkeys(ids)]
         if ids
@@ -145,15 +166,19 @@ def _release(quarantine: Quarantine, quarantine_id: str, way: Exit) -> dict[str,
 
 
 @contextmanager
-def _opened_ledger(path: Path | None, policy: Policy) -> Iterator[Ledger | None]:
-    if path is None:
-        yield None
-        return
+def _opened_ledger(path: Path | None, stack: str | None, to: str, policy: Policy) -> Iterator[Ledger | None]:
+    """That of the file, else that of the stack, else none."""
+    from cli.destinations import shown
+    from cli.ingest import scope_of
     from ponte.dedup import Ledger
     from ponte.sqlitestore import SqliteStore
 
+    if path is None:
+        yield Ledger(CloudNames.of_stack(stack).store(shown(to)), policy) if stack else None
+        return
+
     with closing(SqliteStore(path)) as store:
-        yield Ledger(store, policy)
+        yield Ledger(store, policy, scope=scope_of(to))
 
 
 def _is_due(kept: Kept, before: datetime | None, *, released: bool) -> bool:

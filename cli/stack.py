@@ -169,10 +169,16 @@ def _print_state(state: StackState) -> None:
     if state.orthanc_url:
         print_line(f"Orthanc   {state.orthanc_url}   (user and password: .ponte/stack.json)")
     print_line(f"AWS       AWS_ENDPOINT_URL={state.emulator_url}")
+    if state.inbox_bucket:
+        print_line(f"inbox     s3://{state.inbox_bucket}")
     print_line(f"log       {state.log}")
     if state.study_instance_uid:
         body = json.dumps({"examID": 1, "pacs_studies_iuid": state.study_instance_uid})
         print_line("\nTry:")
         print_line(f"  curl -sSL {state.api_url}/render/sync -H 'Content-Type: application/json' \\")
         print_line(f"    -d '{body}' -o study.pdf")
+    if state.inbox_bucket:
+        print_line("\nA ZIP put into the inbox goes to Orthanc, and its report comes into reports/:")
+        print_line(f"  curl -sS -T exam.zip {state.emulator_url}/{state.inbox_bucket}/exam.zip")
+        print_line(f"  curl -sS '{state.emulator_url}/{state.inbox_bucket}?prefix=reports/'")
     print_line("\nmake down ends it.")

@@ -19,10 +19,13 @@ from pydantic import (
 )
 
 from infra.layers import Architecture
+from ponte.dedup import Policy
 
 _SECRET_ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6}")
 _MODEL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.-]+)+/?")
 _TIME_ZONE = re.compile(r"[A-Za-z]+([/_+-][A-Za-z0-9_+-]+)*")
+
+_DESTINATIONS = frozenset({"dicom", "http", "https", "orthanc+http", "orthanc+https"})
 
 Stage = Literal["local", "dev", "prod"]
 
@@ -82,6 +85,16 @@ class Configuration(BaseModel):
     classify_any_body_part: bool = False
     classify_concurrency: int = Field(default=2, ge=2, le=1000)
 
+    ingest_destination: str = ""
+    ingest_auth_secret_arn: str = ""
+    ingest_auth_key_arn: str = ""
+    dedup_policy: Policy = Policy.UID_THEN_SHA256
+    ingest_webhook_url: str = ""
+    classify: bool = False
+    render_ingested: bool = False
+    ingest_concurrency: int = Field(default=2, ge=2, le=1000)
+    ingest_memory_mb: int = Field(default=1769, ge=512, le=10_240)  # a whole processor from there on
+
     render_concurrency: int = Field(default=4, ge=2, le=1000)
     worker_memory_mb: int = Field(default=3008, ge=1024, le=10_240)
     log_retention_days: int = Field(default=90, ge=1)
@@ -135,7 +148,19 @@ class Configuration(BaseModel):
             raise ValueError("is not s3://bucket/prefix, where manifest.json and the model are")
         return value.rstrip("/")
 
-    @field_validator("dicom_wado_url", "create_log_url", "classify_destination")
+    @field_validator("ingest_destination", "classify_destination")
+    @classmethod
+    def _destination(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in _DESTINATIONS or not parts.hostname):
+            raise ValueError(
+                "is none of dicom://AET@host:port, https://host/dicom-web, orthanc+https://host:8042"
+            )
+        if parts.password or (parts.scheme != "dicom" and "@" in parts.netloc):
+            raise ValueError("holds credentials: put them in Secrets Manager (..._AUTH_SECRET_ARN)")
+        return value
+
+    @field_validator("dicom_wado_url", "create_log_url", "ingest_webhook_url")
     @classmethod
     def _url(cls, value: str) -> str:
         if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
@@ -152,7 +177,9 @@ class Configuration(BaseModel):
                 raise ValueError(f"{entry!r} is no origin (https://host:port) or CIDR")
         return entries
 
-    @field_validator("dicom_auth_secret_arn", "api_tokens_secret_arn", "classify_auth_secret_arn")
+    @field_validator(
+        "dicom_auth_secret_arn", "api_tokens_secret_arn", "ingest_auth_secret_arn", "classify_auth_secret_arn"
+    )
     @classmethod
     def _secret(cls, value: str) -> str:
         if value and not _SECRET_ARN.fullmatch(value):
@@ -170,6 +197,7 @@ class Configuration(BaseModel):
     @model_validator(mode="after")
     def _together(self) -> Self:
         self._check_access()
+        self._check_ingest()
         if self.default_max_workers > self.max_allowed_workers:
             raise ValueError("DEFAULT_MAX_WORKERS is above MAX_ALLOWED_WORKERS")
         if self.stub_layers and not self.is_local:
@@ -178,6 +206,22 @@ class Configuration(BaseModel):
         if any(given) and not all(given):
             raise ValueError("VPC_ID, SUBNET_IDS and SECURITY_GROUP_IDS go together: give all three, or none")
         return self
+
+    def _check_ingest(self) -> None:
+        """Raises ValueError for what would have no effect, or none that anybody would notice."""
+        if not self.ingest_destination and (
+            self.ingest_webhook_url or self.classify or self.render_ingested or self.ingest_auth_secret_arn
+        ):
+            raise ValueError(
+                "INGEST_DESTINATION is not set: INGEST_WEBHOOK_URL, INGEST_AUTH_SECRET_ARN, CLASSIFY and "
+                "RENDER_INGESTED are about archives that it would take"
+            )
+        if self.classify and not self.classify_model:
+            raise ValueError("CLASSIFY needs CLASSIFY_MODEL: Ponte brings no model")
+        if self.classify_model and not self.dicom_wado_url:
+            raise ValueError("CLASSIFY_MODEL needs DICOM_WADO_URL, from where the studies are then fetched")
+        if self.render_ingested and not self.dicom_wado_url:
+            raise ValueError("RENDER_INGESTED needs DICOM_WADO_URL, from where the studies are then fetched")
 
     def _check_access(self) -> None:
         """Raises ValueError where everybody could call, or where two of the ways in exclude each other."""

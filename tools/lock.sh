@@ -15,6 +15,7 @@ lock_layer() {
 }
 compile pyproject.toml --extra stack --extra fonts --extra classify --extra dev --output-file requirements/dev.txt "$@"
 lock_layer imaging "$@"
+lock_layer network "$@"
 lock_layer runtime "$@"
 # Mounted on top of the others, which have the first five; the rest is never imported by what we call.
 set -- "$@" --no-emit-package numpy --no-emit-package packaging --no-emit-package pillow \

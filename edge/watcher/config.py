@@ -146,13 +146,20 @@ def _ours(sections: _Sections, archive_dir: Path) -> Ours:
         tls_cert_file=sections.optional_path("ponte", "tls_cert_file"),
         tls_key_file=sections.optional_path("ponte", "tls_key_file"),
         report_language="en" if language == "en" else "pt-BR",
-        webhook_url=sections.optional_text("ponte", "webhook_url"),
+        webhook_url=_webhook(sections),
         quarantine_dir=sections.optional_path("ponte", "quarantine_dir") or archive_dir,
         quarantine_gib=sections.number("ponte", "quarantine_gib", 50, least=0.001, most=1 << 20),
         give_up_seconds=sections.number("ponte", "give_up_seconds", 3600, least=0, most=30 * 86400),
         log_max_mib=sections.number("ponte", "log_max_mib", 0, least=0, most=1 << 20),
         log_backups=sections.whole("ponte", "log_backups", 5, least=1, most=1000),
     )
+
+
+def _webhook(sections: _Sections) -> str | None:
+    url = sections.optional_text("ponte", "webhook_url")
+    if url is not None and not re.match(r"https?://[^/@]+(/|$)", url):
+        raise InvalidRequest("ponte.webhook_url is not http(s)://host/path without a user")
+    return url
 
 
 def _check_apart(folders: Mapping[str, Path]) -> None:

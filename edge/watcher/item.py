@@ -32,14 +32,18 @@ _log = logging.getLogger(LOGGER)
 class Journal:
     """`name` is what it was called: for the report, the log and the archive folder alone.
 
-    `taken_in` is the folder that it came from, `filed_as` the name that it and its report get in the archive
-    folder. Once it is `settled` nothing is sent any more, and `delete` says that it goes and is not kept.
+    `taken_in` is the folder that it came from. `sha256` is that of the archive when it had `size` and
+    `modified_ns`: what is settled so far is about that one. `filed_as` is the name that it and its report get
+    in the archive folder. Once it is `settled` nothing is sent any more, and `delete` says that it is not
+    kept.
     """
 
     name: str = field(repr=False)
     taken_in: str = field(repr=False)
     arrived_at: str
     sha256: str | None = None
+    size: int | None = None
+    modified_ns: int | None = None
     filed_as: str | None = field(default=None, repr=False)
     settled: bool = False
     delete: bool = False
@@ -77,11 +81,9 @@ class Item:
             os.fsync(stream.fileno())
 
     def parts(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Position and part of each, in their order. A line that was cut ends them."""
-        with suppress(FileNotFoundError), (self.folder / _PARTS).open("rb") as stream:
+        """Position and part of each, in their order; what is damaged ends them, and is done once more."""
+        with suppress(FileNotFoundError, ValueError), (self.folder / _PARTS).open("rb") as stream:
             for line in stream:
-                if not line.endswith(b"\n"):
-                    break
                 row = json.loads(line)
                 yield row["position"], row["part"]
 
@@ -94,7 +96,12 @@ class Item:
     def forget_parts(self) -> None:
         """Begin anew: the archive is another one than it was."""
         (self.folder / _PARTS).unlink(missing_ok=True)
-        self.note(sha256=None)
+        self.note(sha256=None, size=None, modified_ns=None)
+
+    def is_as_noted(self) -> bool:
+        """True for an archive that has not changed since its digest was noted."""
+        status = self.archive.stat()
+        return (status.st_size, status.st_mtime_ns) == (self.journal.size, self.journal.modified_ns)
 
     def remove(self) -> None:
         """Nothing of it is needed any more."""
@@ -134,21 +141,35 @@ def reopen(queue: Path, skip: Container[str] = ()) -> Iterator[Item]:
     for folder in sorted(queue.iterdir()):
         if folder.name in skip:
             continue
-        try:
-            journal = Journal(**json.loads((folder / _JOURNAL).read_bytes()))
-        except FileNotFoundError:
-            if not (folder / ARCHIVE).exists():
-                _discard(folder)  # a crash before anything was taken
+        item = _opened(folder)
+        if item is None:
             continue
-        item = Item(folder, journal)
         try:
-            whole = journal.settled or _recover(item)
+            whole = item.journal.settled or _recover(item)
         except OSError as error:
-            _log.error("%s cannot be brought to the work folder: %s", journal.name, error.strerror)
+            _log.error("%s cannot be brought to the work folder: %s", item.journal.name, error.strerror)
             continue
         if whole:
             item.mend_parts()
             yield item
+
+
+def _opened(folder: Path) -> Item | None:
+    """The item of the folder. An archive whose journal is gone or damaged gets a new one, and begins anew."""
+    try:
+        return Item(folder, Journal(**json.loads((folder / _JOURNAL).read_bytes())))
+    except FileNotFoundError:
+        if not (folder / ARCHIVE).exists():
+            _discard(folder)  # a crash before anything was taken
+            return None
+    except (ValueError, TypeError):
+        if not (folder / ARCHIVE).exists():
+            _log.error("The journal of %s is damaged, and its archive is not there", folder.name)
+            return None
+    _log.error("The journal of %s is gone or damaged: the archive is begun anew", folder.name)
+    item = Item(folder, Journal(f"{folder.name}.zip", str(folder), datetime.now(UTC).isoformat()))
+    item.forget_parts()
+    return item
 
 
 def _claim(path: Path, item: Item) -> bool:

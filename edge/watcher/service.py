@@ -7,11 +7,12 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from ponte.dedup import Ledger
 from ponte.destination import Destination
@@ -21,9 +22,11 @@ from ponte.quarantine import FolderQuarantine
 from ponte.sqlitestore import SqliteStore
 from watcher.config import Config
 from watcher.events import FolderEvents
+from watcher.files import write_whole
 from watcher.folder import Folder, Odd
 from watcher.item import Item, reopen, take
 from watcher.logfile import BRIEF, CONSOLE, LOGGER
+from watcher.shipping import Inbox, Shipping
 from watcher.webhook import Webhook
 from watcher.work import Plan, Stopped, Work
 
@@ -36,9 +39,12 @@ _PAUSE_PER_LOOK = 5
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The destination, what it is called in the log, and the words for asking it and for sending to it."""
+    """The destination, what it is called in the log, and the words for asking it and for sending to it.
 
-    destination: Destination
+    An inbox takes archives as they are, a destination their instances.
+    """
+
+    destination: Destination | Inbox
     name: str
     check_verb: str = "C-ECHO"
     store_verb: str = "C-STORE"
@@ -77,7 +83,7 @@ class Watcher:
         self,
         config: Config,
         target: Target,
-        work: Work,
+        work: Work | Shipping,
         stop: threading.Event,
         *,
         backoff: Backoff | None = None,
@@ -151,6 +157,8 @@ class Watcher:
                     return
         except OSError as error:
             self._say_folder(f"cannot be read: {error.strerror}")
+        except Exception as error:  # noqa: BLE001  (the boundary: one file must not end the watcher)
+            self._say_folder(f"cannot be worked on: {type(error).__name__}")
         else:
             self._say_folder("")
 
@@ -249,32 +257,50 @@ def open_watcher(
     with ExitStack() as stack:
         _make_folders(config)
         stack.enter_context(_locked(config.work_dir))
-        store = _open_ledger(config)
-        stack.callback(store.close)
-        quarantine = FolderQuarantine(
-            config.ours.quarantine_dir, budget_bytes=int(config.ours.quarantine_gib * (1 << 30))
-        )
-        route = Route(
-            target.destination,
-            Ledger(store, config.dedup_policy),
-            quarantine,
-            limits=BatchLimits(batch_instances=config.send_batch_size),
-            sleep=lambda seconds: (stop.wait(seconds), None)[1],
-        )
+        _note_destination(config.work_dir / "destination", target.name)
         url = config.ours.webhook_url
         webhook = Webhook(url, config.work_dir / "outbox", stop) if url else None
-        extracted = None if config.delete_extracted_after_upload else config.work_dir / "extracted"
-        plan = Plan(
-            route,
-            quarantine,
-            config.archive_dir,
-            keep_archive=config.move_zip_to_archive,
-            keep_members=extracted,
-            language=config.ours.report_language,
-            verb=target.store_verb,
-            tell=webhook.tell if webhook else None,
-        )
-        yield Watcher(config, target, Work(plan, stop), stop, backoff=backoff, webhook=webhook)
+        tell = webhook.tell if webhook else None
+        work: Work | Shipping
+        if isinstance(target.destination, Inbox):
+            work = Shipping(
+                target.destination, target.name, config.archive_dir, config.move_zip_to_archive, tell
+            )
+        else:
+            store = _open_ledger(config)
+            stack.callback(store.close)
+            work = Work(_plan(config, target, target.destination, store, stop, tell), stop)
+        yield Watcher(config, target, work, stop, backoff=backoff, webhook=webhook)
+
+
+def _plan(
+    config: Config,
+    target: Target,
+    destination: Destination,
+    store: SqliteStore,
+    stop: threading.Event,
+    tell: Callable[[str, Mapping[str, Any]], None] | None,
+) -> Plan:
+    quarantine = FolderQuarantine(
+        config.ours.quarantine_dir, budget_bytes=int(config.ours.quarantine_gib * (1 << 30))
+    )
+    route = Route(
+        destination,
+        Ledger(store, config.dedup_policy),
+        quarantine,
+        limits=BatchLimits(batch_instances=config.send_batch_size),
+        sleep=lambda seconds: (stop.wait(seconds), None)[1],
+    )
+    return Plan(
+        route,
+        quarantine,
+        config.archive_dir,
+        keep_archive=config.move_zip_to_archive,
+        keep_members=None if config.delete_extracted_after_upload else config.work_dir / "extracted",
+        language=config.ours.report_language,
+        verb=target.store_verb,
+        tell=tell,
+    )
 
 
 def queue_of(config: Config) -> Path:
@@ -303,11 +329,26 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise InvalidRequest(f"paths.work_dir: another watcher works in {folder}") from error
+        except OSError as error:
+            what = "paths.work_dir cannot be locked (%s): no other watcher may work in it"
+            _console.warning(what, error.strerror)
         yield
     finally:
         os.close(descriptor)
+
+
+def _note_destination(path: Path, name: str) -> None:
+    """Say where the destination is another one: the ledger does not know which of them has what."""
+    before = path.read_text(encoding="utf-8") if path.exists() else name
+    if before != name:
+        _console.warning(
+            "The destination is %s and was %s: what state_db knows is not sent to the new one",
+            name,
+            before,
+        )
+    write_whole(path, name.encode())
 
 
 def _open_ledger(config: Config) -> SqliteStore:

@@ -61,7 +61,7 @@ def handle(message: Message, settings: ClassifySettings, is_late: Callable[[], b
     table, key = settings.jobs_table, "job_id"
     if request.is_from_archive:
         table, key = settings.archives_table, "archive_id"
-    for asked in request.studies(clients.jobs_table(table), key):
+    for asked in request.studies(clients.table(table), key):
         name = result_key(request.reference, asked.study_instance_uid, model)
         if _is_kept(settings, name):
             continue
@@ -151,7 +151,7 @@ def _deliver(outgoing: Outgoing, destination: Destination) -> dict[str, Any]:
 
 
 def _is_kept(settings: ClassifySettings, name: str) -> bool:
-    answer = clients.jobs_table(settings.jobs_table).get_item(Key={"job_id": name}, ConsistentRead=True)
+    answer = clients.table(settings.jobs_table).get_item(Key={"job_id": name}, ConsistentRead=True)
     return "Item" in answer
 
 
@@ -162,4 +162,4 @@ def _keep(settings: ClassifySettings, name: str, said: dict[str, Any]) -> None:
         Bucket=settings.result_bucket, Key=name, Body=body, ContentType="application/json"
     )
     expires_at = int(time.time()) + settings.retention_days * 86_400
-    clients.jobs_table(settings.jobs_table).put_item(Item={"job_id": name, "expires_at": expires_at})
+    clients.table(settings.jobs_table).put_item(Item={"job_id": name, "expires_at": expires_at})

@@ -11,8 +11,8 @@ from ponte.destination import Destination
 from ponte.dicomweb import Credentials, DicomWebSource
 from ponte.errors import InvalidRequest, SourceRefused
 from ponte.folder import FolderSource
-from ponte.stow import StowDestination
 from ponte_aws import clients
+from ponte_net import destinations
 
 
 def open_source(settings: ClassifySettings) -> DicomWebSource | FolderSource:
@@ -27,14 +27,12 @@ def open_source(settings: ClassifySettings) -> DicomWebSource | FolderSource:
 
 def open_destination(settings: ClassifySettings) -> Destination:
     """Raises `InvalidRequest` where reports have nowhere to go."""
-    place = settings.classify_destination
+    place, secret_arn = settings.classify_destination, settings.classify_auth_secret_arn
     if not place:
-        if urlsplit(settings.dicom_wado_url).scheme not in ("http", "https"):
+        place, secret_arn = settings.dicom_wado_url, settings.dicom_auth_secret_arn
+        if urlsplit(place).scheme not in ("http", "https"):
             raise InvalidRequest("CLASSIFY_DESTINATION is not configured")
-        return StowDestination(
-            settings.dicom_wado_url, credentials=credentials_of(settings.dicom_auth_secret_arn)
-        )
-    return StowDestination(place, credentials=credentials_of(settings.classify_auth_secret_arn))
+    return destinations.open_destination(place, credentials=credentials_of(secret_arn), environ={})
 
 
 def credentials_of(secret_arn: str) -> Credentials | None:

@@ -15,11 +15,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from ponte.errors import PermanentError, PonteError
 from ponte_aws import clients
 from ponte_aws.announce import announcer, count_metric
-from ponte_aws.jobs import NOT_SHOWN_KEPT, WORKING, Failure, Job, JobBusy, JobMoved, Jobs, Pdf, State
+from ponte_aws.heartbeat import beating
+from ponte_aws.jobs import KEPT, NOT_SHOWN_KEPT, WORKING, Failure, Job, JobBusy, JobMoved, Jobs, Pdf, State
 from ponte_aws.log import make_logger
 from ponte_aws.queues import Message, RetryLater, handle_batch, hide, send
 from render.clinic import Clinic
-from render.heartbeat import beating
 from render.options import Grid
 from render.place import open_source
 from render.settings import WorkerSettings, worker_settings
@@ -100,7 +100,8 @@ def _hide(message: Message, settings: WorkerSettings) -> None:
 
 def _attempts(job: Job, settings: WorkerSettings) -> int:
     """How often a job is tried: once where somebody waits at the other end of `/render/sync`."""
-    return settings.max_attempts if job.request.url_callback else 1
+    waits = not job.request.url_callback and job.request.delivery != KEPT
+    return 1 if waits else settings.max_attempts
 
 
 def _render(jobs: Jobs, job: Job, run: str, settings: WorkerSettings) -> Job:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aws_cdk import Stack
-from aws_cdk import aws_iam as iam
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
@@ -15,6 +15,7 @@ from infra.constructs.function import Network, PythonFunction
 from infra.constructs.logs import EncryptedLogs
 from infra.constructs.queue import WorkQueue
 from infra.constructs.storage import Storage
+from infra.stacks.access import WRITE_ACTIONS, allow, allow_key, allow_secret
 from infra.stacks.tuning import Tuning
 
 RESULT_PREFIX: Final = "classify/"
@@ -27,7 +28,10 @@ def model_objects(model: str) -> str:
 
 
 class Classification(Construct):
-    """Queue and function; results in the bucket of documents, below a prefix of their own."""
+    """Queue and function; results in the bucket of documents, below a prefix of their own.
+
+    `queue` and `archives` are those of ZIP ingest, where that asks too.
+    """
 
     def __init__(
         self,
@@ -41,10 +45,12 @@ class Classification(Construct):
         environment: Mapping[str, str],
         tuning: Tuning,
         network: Network | None,
+        queue: WorkQueue | None,
+        archives: dynamodb.Table | None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self._configuration, self._storage = configuration, storage
-        self.queue = WorkQueue(
+        self._configuration, self._storage, self._archives = configuration, storage, archives
+        self.queue = queue or WorkQueue(
             self, "Queue", function_timeout_s=tuning.classify_timeout_s, max_receives=tuning.receives
         )
         self.function = PythonFunction(
@@ -68,6 +74,7 @@ class Classification(Construct):
         return {
             "CLASSIFY_MODEL": configuration.classify_model,
             "CLASSIFY_QUEUE_URL": self.queue.queue.queue_url,
+            "ARCHIVES_TABLE": self._archives.table_name if self._archives else "",
             "RESULT_BUCKET": self._storage.pdfs.bucket_name,
             "DICOM_WADO_URL": configuration.dicom_wado_url,
             "DICOM_AUTH_SECRET_ARN": configuration.dicom_auth_secret_arn,
@@ -82,35 +89,17 @@ class Classification(Construct):
 
     def _grant(self) -> None:
         """Its rows, its results, the model, and what the two servers want from us."""
-        configuration, storage = self._configuration, self._storage
+        configuration, storage, function = self._configuration, self._storage, self.function
         key = storage.data_key.key_arn
-        self._allow(("dynamodb:GetItem", "dynamodb:PutItem"), storage.jobs.table_arn)
-        self._allow(
-            ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"), key, via="dynamodb"
-        )
-        self._allow(("s3:PutObject",), storage.pdfs.arn_for_objects(f"{RESULT_PREFIX}*"))
-        self._allow(("kms:Decrypt", "kms:GenerateDataKey"), key, via="s3")
-        partition = Stack.of(self).partition
+        allow(function, ("dynamodb:GetItem", "dynamodb:PutItem"), storage.jobs.table_arn)
+        if self._archives:
+            allow(function, ("dynamodb:GetItem",), self._archives.table_arn)
+        allow_key(function, key, "dynamodb", WRITE_ACTIONS)
+        allow(function, ("s3:PutObject",), storage.pdfs.arn_for_objects(f"{RESULT_PREFIX}*"))
+        allow_key(function, key, "s3", ("kms:Decrypt", "kms:GenerateDataKey"))
         model = configuration.classify_model.removeprefix("s3://")
-        self._allow(("s3:GetObject",), f"arn:{partition}:s3:::{model}/*")
+        allow(function, ("s3:GetObject",), f"arn:{Stack.of(self).partition}:s3:::{model}/*")
         if configuration.classify_model_key_arn:
-            self._allow(("kms:Decrypt",), configuration.classify_model_key_arn, via="s3")
-        for secret, secret_key in (
-            (configuration.dicom_auth_secret_arn, configuration.dicom_auth_key_arn),
-            (configuration.classify_auth_secret_arn, configuration.classify_auth_key_arn),
-        ):
-            if secret:
-                self._allow(("secretsmanager:GetSecretValue",), secret)
-            if secret and secret_key:
-                self._allow(("kms:Decrypt",), secret_key, via="secretsmanager")
-
-    def _allow(self, actions: tuple[str, ...], resource: str, *, via: str = "") -> None:
-        """`via` names the service through which a key may be used, and in no other way."""
-        place = f"{via}.{Stack.of(self).region}.amazonaws.com"
-        self.function.role.add_to_policy(
-            iam.PolicyStatement(
-                actions=list(actions),
-                resources=[resource],
-                conditions={"StringEquals": {"kms:ViaService": place}} if via else None,
-            )
-        )
+            allow_key(function, configuration.classify_model_key_arn, "s3", ("kms:Decrypt",))
+        allow_secret(function, configuration.dicom_auth_secret_arn, configuration.dicom_auth_key_arn)
+        allow_secret(function, configuration.classify_auth_secret_arn, configuration.classify_auth_key_arn)

@@ -36,6 +36,7 @@ class Layers(Construct):
             ),
         )
         self.runtime = self._layer("Runtime", self._third_party("runtime", stubs=stubs))
+        self.network = self._layer("Network", self._third_party("network", stubs=stubs))
         self.imaging = self._layer("Imaging", self._third_party("imaging", stubs=stubs))
         self.fonts = self._layer("Fonts", self._third_party("fonts", stubs=stubs))
 

@@ -13,7 +13,7 @@ from constructs import Construct
 from infra.constructs.function import PythonFunction
 from infra.constructs.queue import WorkQueue
 
-# Written by the functions as embedded metrics (EMF), with the dimensions State and Step alone.
+# Written by the functions as embedded metrics (EMF), with the dimensions State, Step, Verdict, Reason alone.
 NAMESPACE: Final = "Ponte"
 STATES: Final = (
     "accepted",
@@ -29,6 +29,11 @@ STATES: Final = (
 STATE_METRIC: Final = "JobState"
 DURATION_METRIC: Final = "JobDurationSeconds"
 GIVEN_UP_METRIC: Final = "CallbacksGivenUp"
+ENTRIES_METRIC: Final = "IngestEntries"
+REASONS_METRIC: Final = "IngestReasons"
+SETBACKS_METRIC: Final = "IngestSetbacks"
+VERDICTS: Final = ("accepted", "duplicate", "skipped", "quarantined")
+ENDS: Final = ("done", "partial", "quarantined", "gone", "replaced", "failed")
 
 _PERIOD: Final = Duration.minutes(5)
 _OLDEST_MESSAGE_S: Final = 15 * 60
@@ -46,6 +51,17 @@ def jobs_in(state: str) -> cloudwatch.Metric:
         statistic="Sum",
         period=_PERIOD,
         label=state,
+    )
+
+
+def counted(name: str, **dimensions: str) -> cloudwatch.Metric:
+    """The sum of one of our metrics."""
+    return cloudwatch.Metric(
+        namespace=NAMESPACE,
+        metric_name=name,
+        dimensions_map=dimensions or None,
+        statistic="Sum",
+        period=_PERIOD,
     )
 
 
@@ -93,11 +109,15 @@ class Observability(Construct):
         for label, queue in queues.items():
             self._watch_queue(label, queue)
         self._watch_jobs(api)
+        if "Ingest" in functions:
+            self._watch_ingest()
         if topic_arn:
             self._tell(topic_arn)
         self.dashboard = cloudwatch.Dashboard(self, "Dashboard", dashboard_name=name)
         self._draw_requests(api)
         self._draw_jobs()
+        if "Ingest" in functions:
+            self._draw_ingest()
         self._draw_queues(queues)
         self._draw_functions(functions)
 
@@ -157,6 +177,21 @@ class Observability(Construct):
             f"The API answered more than {_SERVER_ERRORS} requests with 5xx in 5 minutes.",
         )
 
+    def _watch_ingest(self) -> None:
+        self._alarm(
+            "IngestSetbacks",
+            counted(SETBACKS_METRIC),
+            0,
+            "Archives cannot be brought to their destination: each is tried again, for days.",
+            periods=3,
+        )
+        self._alarm(
+            "UidConflicts",
+            counted(REASONS_METRIC, Reason="UID_CONFLICT"),
+            0,
+            "An instance came with the UID of another one and other content: it is in quarantine.",
+        )
+
     def _tell(self, topic_arn: str) -> None:
         for alarm in self.alarms:
             resource = alarm.node.default_child
@@ -195,6 +230,38 @@ class Observability(Construct):
                 left=[job_duration(s) for s in ("p50", "p95", "Maximum")],
             ),
             cloudwatch.GraphWidget(title="Failed jobs, %", width=4, left=[failure_percent()]),
+        )
+
+    def _draw_ingest(self) -> None:
+        self.dashboard.add_widgets(
+            cloudwatch.GraphWidget(
+                title="Members of archives",
+                width=8,
+                stacked=True,
+                left=[counted(ENTRIES_METRIC, Verdict=word).with_(label=word) for word in VERDICTS],
+            ),
+            cloudwatch.GraphWidget(
+                title="Archives by their end",
+                width=8,
+                stacked=True,
+                left=[counted("ArchivesSettled", Verdict=end).with_(label=end) for end in ENDS],
+            ),
+            cloudwatch.GraphWidget(
+                title="From arrival to the last confirmation, s; bytes delivered",
+                width=8,
+                left=[
+                    cloudwatch.Metric(
+                        namespace=NAMESPACE,
+                        metric_name="IngestLatencySeconds",
+                        dimensions_map={"Step": "ingest"},
+                        statistic=statistic,
+                        period=_PERIOD,
+                        label=statistic,
+                    )
+                    for statistic in ("p50", "p95", "Maximum")
+                ],
+                right=[counted("IngestBytes")],
+            ),
         )
 
     def _draw_queues(self, queues: Mapping[str, WorkQueue]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +57,17 @@ class LocalStack:
     def has_own_source(self) -> bool:
         """Whether studies come from the stack's own Orthanc or folder, not from a server that was named."""
         return not self.options.dicom_wado_url
+
+    @property
+    def takes_archives(self) -> bool:
+        """Whether a ZIP in the inbox has somewhere to go."""
+        return bool(self._destination_address)
+
+    @property
+    def _destination_address(self) -> str:
+        """The operator's own destination, else our Orthanc, else nothing."""
+        named = self.options.environment.get("INGEST_DESTINATION", "")
+        return named or (self.orthanc.dicomweb_url if self.orthanc else "")
 
     @property
     def aws(self) -> Aws:
@@ -156,14 +167,26 @@ class LocalStack:
             "DICOM_WADO_URL": self.dicom_wado_url,
             "DICOM_AUTH_SECRET_ARN": self._store_credentials(),
             "CALLBACK_ALLOW_ORIGINS": ",".join(own + self.options.callback_origins),
+            **self._destination(),
         }
         return deploy(assembly, self.aws, environment=environment | dict(self.options.function_environment))
+
+    def _destination(self) -> dict[str, str]:
+        """Where archives go, and with which credentials."""
+        secret = self.options.environment.get("INGEST_AUTH_SECRET_ARN", "")
+        if self.orthanc is not None and self._destination_address == self.orthanc.dicomweb_url:
+            secret = self._store_secret(self.orthanc.credentials)
+        return {"INGEST_DESTINATION": self._destination_address, "INGEST_AUTH_SECRET_ARN": secret}
 
     def _store_credentials(self) -> str:
         """Put the source's credentials where the worker reads them; returns the secret's ARN, or nothing."""
         credentials = self.options.dicom_credentials
         if self.orthanc is not None and self.dicom_wado_url == self.orthanc.dicomweb_url:
             credentials = self.orthanc.credentials
+        return self._store_secret(credentials)
+
+    def _store_secret(self, credentials: Mapping[str, str] | None) -> str:
+        """The ARN of a secret with these, or nothing for none."""
         if credentials is None:
             return ""
         answer = self.aws.secrets.create_secret(

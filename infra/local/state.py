@@ -31,6 +31,7 @@ class StackState:
     orthanc_url: str
     orthanc_username: str
     orthanc_password: str
+    inbox_bucket: str
     folder: str
     log: str
 

@@ -46,6 +46,7 @@ def describe(stack: LocalStack, study: str, folder: StateFolder) -> StackState:
         orthanc_url=own.url if own else "",
         orthanc_username=own.username if own else "",
         orthanc_password=own.password if own else "",
+        inbox_bucket=stack.outputs.get("InboxBucket", "") if stack.takes_archives else "",
         folder=str(stack.folder),
         log=str(folder.log),
     )

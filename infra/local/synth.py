@@ -25,11 +25,14 @@ INPUTS = (
     "requirements",
     "layers/runtime",
     "layers/imaging",
+    "layers/network",
 )
 AT_DEPLOY = {
     "DICOM_WADO_URL": "http://127.0.0.1:8042/dicom-web",
     "DICOM_AUTH_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:ponte-local-AAAAAA",
     "CALLBACK_ALLOW_ORIGINS": "http://127.0.0.1:1",
+    "INGEST_DESTINATION": "http://127.0.0.1:8042/dicom-web",
+    "INGEST_AUTH_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:ponte-local-AAAAAA",
 }
 """Variables with another value at each start: stand-ins at synthesis, replaced when deployed."""
 

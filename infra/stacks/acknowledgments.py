@@ -10,6 +10,7 @@ from constructs import IConstruct
 
 from infra.constructs.classify import RESULT_PREFIX
 from infra.constructs.function import PythonFunction
+from infra.constructs.inbox import OWN_PREFIXES, Inbox
 from infra.constructs.scheduler import DelayedMessages
 from infra.constructs.storage import PDF_PREFIX, Storage
 
@@ -29,8 +30,8 @@ FUNCTIONS: Final = {
         "No function is invoked asynchronously; the queues that feed them have dead-letter queues."
     ),
     "HIPAA.Security-LambdaInsideVPC": (
-        "The worker joins the network of the PACS where one is given (vpc_id); the others only use AWS's own "
-        "endpoints, over TLS, and the receiver of the callback, which is on the public network."
+        "Worker and ingest join the network of the PACS where one is given (vpc_id); the others only use "
+        "AWS's own endpoints, over TLS, and the receiver of the callback, which is on the public network."
     ),
 }
 GATEWAY: Final = {
@@ -66,6 +67,17 @@ PDFS: Final = {
         "A document is written once, under its own name; versions would keep patient data after deletion."
     ),
 }
+INBOX: Final = {
+    "HIPAA.Security-S3BucketReplicationEnabled": (
+        "An archive comes from a clinic that keeps its own, and its instances are in the PACS; the operator "
+        "who wants a second region replicates the bucket."
+    ),
+}
+INBOX_TABLE: Final = {
+    "HIPAA.Security-DynamoDBInBackupPlan": (
+        "Point-in-time recovery covers 35 days; without a ledger instances are sent again, and none is lost."
+    ),
+}
 ACCESS_LOGS: Final = {
     "HIPAA.Security-S3BucketReplicationEnabled": "Access logs name jobs and addresses, and live for a year.",
     "HIPAA.Security-S3BucketVersioningEnabled": "The log delivery service writes each object once.",
@@ -81,6 +93,7 @@ def acknowledge(
     delayed: DelayedMessages,
     functions: Mapping[str, PythonFunction],
     model_objects: str,
+    inbox: Inbox | None,
 ) -> None:
     """Record on each construct which findings stand, and why."""
     for function in functions.values():
@@ -96,6 +109,11 @@ def acknowledge(
     _record(storage.jobs, TABLE)
     _record(storage.pdfs, PDFS)
     _record(storage.access_logs, ACCESS_LOGS)
+    if inbox is not None:
+        _record(functions["Ingest"], _any_archive(inbox))
+        _record(inbox.bucket, INBOX)
+        for table in (inbox.archives, inbox.ledger):
+            _record(table, INBOX_TABLE)
 
 
 def _any_document(storage: Storage) -> dict[str, str]:
@@ -115,6 +133,18 @@ def _any_result(storage: Storage, model_objects: str) -> dict[str, str]:
         f"AwsSolutions-IAM5[Resource::{model_objects}]": (
             "The manifest beside the model says what the model's file is called."
         ),
+    }
+
+
+def _any_archive(inbox: Inbox) -> dict[str, str]:
+    bucket = inbox.bucket.node.default_child
+    name = Stack.of(inbox).get_logical_id(bucket)  # type: ignore[arg-type]  # a bucket has a CfnBucket
+    written = "Reports, their parts and the quarantine are named by archives to come; it writes there alone."
+    return {
+        f"AwsSolutions-IAM5[Resource::<{name}.Arn>/*]": (
+            "Archives are named by those who put them there, so every object of the inbox may be read."
+        ),
+        **{f"AwsSolutions-IAM5[Resource::<{name}.Arn>/{prefix}*]": written for prefix in OWN_PREFIXES},
     }
 
 

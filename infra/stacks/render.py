@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
 
 from aws_cdk import CfnOutput, DefaultStackSynthesizer, Stack
-from aws_cdk import aws_iam as iam
 from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer, HttpJwtAuthorizer
 from constructs import Construct
 
@@ -21,29 +19,22 @@ from infra.constructs.queue import WorkQueue
 from infra.constructs.scheduler import DelayedMessages
 from infra.constructs.storage import PDF_PREFIX, Storage
 from infra.constructs.webhook_secret import WebhookSecret
+from infra.stacks.access import READ_ACTIONS, WRITE_ACTIONS, allow, allow_key, allow_secret
 from infra.stacks.acknowledgments import acknowledge
+from infra.stacks.ingest import Ingest
 from infra.stacks.tuning import Tuning
 from ponte_aws.listing import BY_EXAM, BY_STATE
 
-# What DynamoDB and S3 do with our key in the name of the one who reads or writes.
-_READ_ACTIONS: Final = ("kms:Decrypt", "kms:DescribeKey")
-_WRITE_ACTIONS: Final = (
-    *_READ_ACTIONS,
-    "kms:Encrypt",
-    "kms:GenerateDataKey",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-)
-
 
 class RenderStack(Stack):
-    """API, worker, callback; and the report to the operator's log API where `CREATE_LOG_URL` is set."""
+    """API, worker, callback; with `CREATE_LOG_URL` the report to the operator's log API, with
+    `INGEST_DESTINATION` ZIP ingest."""
 
     def __init__(self, scope: Construct, *, configuration: Configuration) -> None:
         super().__init__(
             scope,
             f"ponte-{configuration.stage}",
-            description="Ponte: a study becomes a PDF and a callback",
+            description="Ponte: a study becomes a PDF and a callback, an archive becomes studies",
             # The emulator has no bootstrap stack whose version could be asked for.
             synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=not configuration.is_local),
         )
@@ -70,6 +61,7 @@ class RenderStack(Stack):
         )
         self._connect()
         self._grant()
+        self.ingest = self._make_ingest() if configuration.ingest_destination else None
         if configuration.classify_model:
             self._classify()
         if not configuration.is_local:  # the emulator keeps no metrics to watch
@@ -82,6 +74,7 @@ class RenderStack(Stack):
             delayed=self.delayed,
             functions=self.functions,
             model_objects=model_objects(configuration.classify_model),
+            inbox=self.ingest.inbox if self.ingest else None,
         )
 
     # What there is.
@@ -128,6 +121,8 @@ class RenderStack(Stack):
             environment=self._common_environment("Classify"),
             tuning=self._tuning,
             network=network if configuration.vpc_id else None,
+            queue=self.queues.get("Classify"),
+            archives=self.ingest.inbox.archives if self.ingest else None,
         )
         self.functions["Classify"], self.queues["Classify"] = classification.function, classification.queue
 
@@ -217,6 +212,22 @@ class RenderStack(Stack):
             environment={"CREATE_LOG_URL": self._configuration.create_log_url},
         )
 
+    def _make_ingest(self) -> Ingest:
+        """What brings archives in, beside what renders; it is watched and named with the rest."""
+        ingest = Ingest(
+            self,
+            "ZipIngest",
+            configuration=self._configuration,
+            storage=self.storage,
+            render_queue=self.queues["Render"],
+            webhook_secret_arn=self.webhook_secret.secret.secret_arn,
+            make_function=self._make_function,
+            keep=self._keep,
+        )
+        self.queues |= ingest.queues
+        self.functions |= ingest.functions
+        return ingest
+
     def _make_function(
         self,
         construct_id: str,
@@ -226,12 +237,15 @@ class RenderStack(Stack):
         memory_mb: int,
         environment: Mapping[str, str],
         imaging: bool = False,
+        dicom_network: bool = False,
         ephemeral_storage_mb: int = 512,
         network: Network | None = None,
     ) -> PythonFunction:
         layers = [self._layers.ponte, self._layers.runtime]
         if imaging:
             layers += [self._layers.imaging, self._layers.fonts]
+        if dicom_network:
+            layers.append(self._layers.network)
         return PythonFunction(
             self,
             construct_id,
@@ -323,18 +337,18 @@ class RenderStack(Stack):
             "Report": ("dynamodb:GetItem",),
         }
         for name, function in self.functions.items():
-            self._allow(function, actions[name], self.storage.jobs.table_arn)
-            self._allow_key(function, "dynamodb", _READ_ACTIONS if name == "Report" else _WRITE_ACTIONS)
+            allow(function, actions[name], self.storage.jobs.table_arn)
+            self._allow_key(name, "dynamodb", READ_ACTIONS if name == "Report" else WRITE_ACTIONS)
         indexes = [f"{self.storage.jobs.table_arn}/index/{name}" for name in (BY_EXAM, BY_STATE)]
-        self._allow(self.functions["Api"], ("dynamodb:Query",), *indexes)
+        allow(self.functions["Api"], ("dynamodb:Query",), *indexes)
 
     def _grant_pdfs(self) -> None:
         documents = self.storage.pdfs.arn_for_objects(f"{PDF_PREFIX}*")
-        self._allow(self.functions["Worker"], ("s3:PutObject", "s3:AbortMultipartUpload"), documents)
-        self._allow_key(self.functions["Worker"], "s3", ("kms:Decrypt", "kms:GenerateDataKey"))
+        allow(self.functions["Worker"], ("s3:PutObject", "s3:AbortMultipartUpload"), documents)
+        self._allow_key("Worker", "s3", ("kms:Decrypt", "kms:GenerateDataKey"))
         for name in ("Api", "Callback"):
-            self._allow(self.functions[name], ("s3:GetObject",), documents)
-            self._allow_key(self.functions[name], "s3", ("kms:Decrypt",))
+            allow(self.functions[name], ("s3:GetObject",), documents)
+            self._allow_key(name, "s3", ("kms:Decrypt",))
 
     def _grant_secrets(self) -> None:
         """The callers' secrets, only ever with the id of their job; and what the PACS wants from us."""
@@ -343,13 +357,19 @@ class RenderStack(Stack):
             "ForAllValues:StringEquals": {"kms:EncryptionContextKeys": ["job_id"]},
             "Null": {"kms:EncryptionContext:job_id": "false"},
         }
-        self._allow(self.functions["Api"], ("kms:Encrypt",), key, conditions=bound)
-        self._allow(self.functions["Callback"], ("kms:Decrypt",), key, conditions=bound)
-        self._allow(self.functions["Api"], ("kms:GenerateMac",), self.storage.body_key.key_arn)
+        allow(self.functions["Api"], ("kms:Encrypt",), key, conditions=bound)
+        allow(self.functions["Callback"], ("kms:Decrypt",), key, conditions=bound)
+        allow(self.functions["Api"], ("kms:GenerateMac",), self.storage.body_key.key_arn)
         configuration = self._configuration
-        self._allow_secret("Worker", configuration.dicom_auth_secret_arn, configuration.dicom_auth_key_arn)
-        self._allow_secret("Api", configuration.api_tokens_secret_arn, configuration.api_tokens_key_arn)
-        self._allow_secret("Callback", self.webhook_secret.secret.secret_arn, self.storage.data_key.key_arn)
+        allow_secret(
+            self.functions["Worker"], configuration.dicom_auth_secret_arn, configuration.dicom_auth_key_arn
+        )
+        allow_secret(
+            self.functions["Api"], configuration.api_tokens_secret_arn, configuration.api_tokens_key_arn
+        )
+        allow_secret(
+            self.functions["Callback"], self.webhook_secret.secret.secret_arn, self.storage.data_key.key_arn
+        )
 
     def _grant_queues(self) -> None:
         self.queues["Render"].queue.grant_send_messages(self.functions["Api"].role)
@@ -362,34 +382,9 @@ class RenderStack(Stack):
             for name in ("Api", "Worker", "Callback"):
                 report.queue.grant_send_messages(self.functions[name].role)
 
-    def _allow(
-        self,
-        function: PythonFunction,
-        actions: tuple[str, ...],
-        *resources: str,
-        conditions: Mapping[str, Mapping[str, object]] | None = None,
-    ) -> None:
-        statement = iam.PolicyStatement(
-            actions=list(actions), resources=list(resources), conditions=conditions
-        )
-        function.role.add_to_policy(statement)
-
-    def _allow_key(
-        self, function: PythonFunction, service: Literal["dynamodb", "s3"], actions: tuple[str, ...]
-    ) -> None:
+    def _allow_key(self, name: str, service: str, actions: tuple[str, ...]) -> None:
         """The data key, through the service that keeps the data and in no other way."""
-        self._allow(function, actions, self.storage.data_key.key_arn, conditions=self._via(service))
-
-    def _allow_secret(self, name: str, secret_arn: str, key_arn: str) -> None:
-        """A secret that the operator keeps, and its key where that is one of his own."""
-        if secret_arn:
-            self._allow(self.functions[name], ("secretsmanager:GetSecretValue",), secret_arn)
-        if key_arn:
-            via = self._via("secretsmanager")
-            self._allow(self.functions[name], ("kms:Decrypt",), key_arn, conditions=via)
-
-    def _via(self, service: str) -> dict[str, dict[str, object]]:
-        return {"StringEquals": {"kms:ViaService": f"{service}.{self.region}.amazonaws.com"}}
+        allow_key(self.functions[name], self.storage.data_key.key_arn, service, actions)
 
     # What it is called.
 
@@ -402,6 +397,7 @@ class RenderStack(Stack):
             "SecretsKeyId": self.storage.secrets_key.key_id,
             "WebhookSecretArn": self.webhook_secret.secret.secret_arn,
             "ScheduleGroup": self.delayed.group_name,
+            **(self.ingest.outputs if self.ingest else {}),
         }
         for name, queue in self.queues.items():
             outputs[f"{name}QueueUrl"] = queue.queue.queue_url

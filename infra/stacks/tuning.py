@@ -23,6 +23,10 @@ class Tuning:
     callback_concurrency: int = 10
     report_timeout_s: int = 30
     report_concurrency: int = 2
+    ingest_timeout_s: int = 900
+    ingest_storage_mb: int = 10_240  # members beyond the memory, and archives within archives, wait there
+    ingest_lease_s: int = 120
+    ingest_attempts: int = 300  # up to 15 minutes apart: two to three days
     render_attempts: int = 5
     callback_schedule_s: tuple[int, ...] = SCHEDULE_S
     callback_begins: int = 3
@@ -42,6 +46,8 @@ class Tuning:
             sync_wait_s=280,
             inline_pdf_bytes=1_000_000_000,  # no gateway stands between: the answer is always the PDF itself
             callback_concurrency=2,
+            ingest_lease_s=20,
+            ingest_attempts=5,
             render_attempts=3,
             callback_schedule_s=(0, 1, 2),
             report_attempts=3,

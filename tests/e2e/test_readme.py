@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -83,3 +84,13 @@ def test_a_laptop_needs_neither_aws_nor_the_stack(port: str, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "study.pdf").read_bytes().startswith(b"%PDF-")
     assert (tmp_path / "i.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_zip_is_gone_through_without_touching_anything(port: str, tmp_path: Path) -> None:
+    study, exam = tmp_path / "study", tmp_path / "EXAM.zip"
+    demo_study.write(study)
+    shutil.make_archive(str(exam.with_suffix("")), "zip", study)
+    done = run(marked("zips").replace("EXAM.zip", str(exam)), port, PATH=os.environ["PATH"])
+    assert done.returncode == 0, done.stderr
+    assert ": done: 68 accepted, " in done.stdout
+    assert sorted(tmp_path.iterdir()) == [exam, study]

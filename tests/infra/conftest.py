@@ -34,6 +34,17 @@ FULL: dict[str, Any] = {
 }
 
 
+INGESTING: dict[str, Any] = FULL | {
+    "ingest_destination": "dicom://PACS@pacs.example:4242?calling=PONTE",
+    "ingest_auth_secret_arn": "arn:aws:secretsmanager:sa-east-1:123456789012:secret:ingest-MnOpQr",
+    "ingest_auth_key_arn": "arn:aws:kms:sa-east-1:123456789012:key/9c2d0000-0000-4000-8000-000000000000",
+    "ingest_webhook_url": "https://receiver.example/archives",
+    "classify": True,
+    "classify_model": "s3://models/chest/1",
+    "render_ingested": True,
+}
+
+
 @pytest.fixture(scope="session")
 def stand_in_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small folders in the place of the built layers: synthesis looks at no more than their digests."""
@@ -86,6 +97,12 @@ def synth(tmp_path_factory: pytest.TempPathFactory, stand_in_folder: Path) -> Sy
 def full(synth: Synthesise) -> Template:
     """Stage prod with every setting in use."""
     return synth(**FULL)
+
+
+@pytest.fixture(scope="session")
+def ingesting(synth: Synthesise) -> Template:
+    """Stage prod with every setting in use, those of ZIP ingest included."""
+    return synth(**INGESTING)
 
 
 @pytest.fixture(scope="session")

@@ -65,9 +65,31 @@ def test_it_may_read_the_model_and_write_results_and_no_more(classifying: Templa
     }
 
 
+def test_ingest_and_the_classifier_meet_in_one_queue_and_one_table(ingesting: Template) -> None:
+    classify, ingest = (ingesting.environment(name) for name in ("Classify", "Ingest"))
+
+    assert classify["CLASSIFY_QUEUE_URL"] == ingest["CLASSIFY_QUEUE_URL"]
+    assert classify["ARCHIVES_TABLE"] == ingest["ARCHIVES_TABLE"]
+    tables = ingesting.actions("Classify", "dynamodb")
+    assert ingest["ARCHIVES_TABLE"] in {name.split(".")[0] for name in tables["GetItem"]}
+    assert ingest["ARCHIVES_TABLE"] not in {name.split(".")[0] for name in tables["PutItem"]}
+
+
 @pytest.mark.parametrize("stage", ["prod", "dev"])
 def test_cdk_nag_finds_nothing_that_has_no_reason(stage: str, tmp_path: Path, stand_in_layers: None) -> None:
     assert findings(tmp_path, {**CLASSIFYING, "stage": stage}) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({"classify": True}, "CLASSIFY needs CLASSIFY_MODEL"), ({"dicom_wado_url": ""}, "needs DICOM_WADO_URL")],
+)
+def test_what_could_not_work_does_not_synthesise(given: dict[str, Any], said: str) -> None:
+    settings = {**CLASSIFYING, "ingest_destination": "dicom://PACS@pacs.example:4242", **given}
+    if "classify" in given:
+        settings["classify_model"] = ""
+    with pytest.raises(ConfigurationError, match=said):
+        Configuration.read(settings.get, {})
 
 
 @pytest.mark.parametrize("place", ["models/chest", "s3://models", "s3://models/../x?y", "https://x/y"])

@@ -20,7 +20,7 @@ from infra import layers
 from infra.app import synthesise
 from infra.configuration import Configuration
 from tests.infra import runtime
-from tests.infra.conftest import FULL, build_or_skip
+from tests.infra.conftest import INGESTING, build_or_skip
 from tests.infra.runtime import Outcome
 from tests.infra.template import Template
 
@@ -60,7 +60,7 @@ HEALTH = {
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Template:
     """The assembly of stage prod over the layers as they were really built."""
     build_or_skip("x86_64")
-    settings = {**FULL, "architecture": "x86_64"}
+    settings = {**INGESTING, "architecture": "x86_64"}
     return Template.read(synthesise(Configuration(**settings), tmp_path_factory.mktemp("shipped")))
 
 
@@ -101,7 +101,7 @@ def test_the_api_answers_that_it_is_well(invoke: Any) -> None:
     assert outcome.answer["statusCode"] == 200
 
 
-@pytest.mark.parametrize("name", ["Worker", "Callback"])
+@pytest.mark.parametrize("name", ["Worker", "Callback", "Ingest", "IngestWebhook"])
 def test_a_message_that_is_not_ours_is_reported_as_failed(invoke: Any, name: str) -> None:
     outcome = invoke(name, MALFORMED)
     assert outcome.error is None
@@ -224,3 +224,23 @@ def test_a_secret_never_has_to_be_in_the_environment(shipped: Template) -> None:
             v for v in shipped.environment(name) if any(w in v for w in ("TOKEN", "SECRET", "PASSWORD"))
         }
         assert all(v.endswith(("_ARN", "_KEY_ID")) for v in secret)
+
+
+SENDING = """
+import sys
+from ponte_net.destinations import open_destination
+def handler(event, context):
+    for text in ('dicom://A@127.0.0.1:9', 'http://127.0.0.1:9/dicom-web', 'orthanc+http://127.0.0.1:9'):
+        try:
+            open_destination(text, environ={}).check()
+        except Exception as error:
+            if type(error).__name__ not in ('DestinationUnavailable', 'DestinationTimeout'):
+                raise
+    return sorted({'numpy', 'PIL', 'imagecodecs', 'pynetdicom'} & set(sys.modules))
+"""
+
+
+def test_ingest_reaches_for_every_kind_of_destination_without_imaging(invoke: Any) -> None:
+    outcome = invoke("Ingest", {}, probe=SENDING)
+    assert outcome.error is None
+    assert outcome.answer == ["pynetdicom"]

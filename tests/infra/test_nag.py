@@ -12,7 +12,7 @@ from infra import node
 from infra.app import FLAGS
 from infra.configuration import Configuration
 from infra.stacks import acknowledgments
-from tests.infra.conftest import FULL
+from tests.infra.conftest import FULL, INGESTING
 
 
 def findings(folder: Path, settings: dict[str, Any]) -> list[str]:
@@ -43,7 +43,8 @@ def findings(folder: Path, settings: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize(
     "settings",
     [
-        pytest.param(FULL, id="with everything"),
+        pytest.param(FULL, id="with everything but ingest"),
+        pytest.param(INGESTING, id="with everything"),
         pytest.param(
             {**FULL, "stage": "dev", "vpc_id": "", "subnet_ids": "", "security_group_ids": ""}, id="dev"
         ),
@@ -69,6 +70,8 @@ def test_each_reason_is_a_sentence() -> None:
         acknowledgments.SCHEDULER_ROLE,
         acknowledgments.WEBHOOK_SECRET,
         acknowledgments.TABLE,
+        acknowledgments.INBOX,
+        acknowledgments.INBOX_TABLE,
         acknowledgments.PDFS,
         acknowledgments.ACCESS_LOGS,
     )

@@ -16,10 +16,12 @@ from ponte_aws import clients, rotating
 from ponte_aws.jobs import Jobs
 from ponte_aws.log import PACKAGES
 from render.settings import api_settings, worker_settings
+from zip_ingest.settings import ingest_settings, webhook_settings
 
 CACHED = (
     clients.jobs_table, clients.sqs, clients.s3, clients.kms, clients.secrets_manager,
-    clients.scheduler,    api_settings, worker_settings, callback_settings, report_settings,
+    clients.scheduler, clients.table, clients.s3_ranges,
+    api_settings, worker_settings, callback_settings, report_settings, ingest_settings, webhook_settings,
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ STATE = StackState(
     orthanc_url="",
     orthanc_username="",
     orthanc_password="secret",
+    inbox_bucket="",
     folder="",
     log="",
 )

@@ -70,7 +70,7 @@ class Archive:
 
     @property
     def entries(self) -> int:
-        """How many the directory lists, folders included."""
+        """How many the directory lists, folders included: the `position` of the last."""
         return len(self._directory.entries)
 
     def members(self, first: int = 0) -> Iterator[Member]:

@@ -17,11 +17,21 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 _CONFIG = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 4})
+RANGES = _CONFIG.merge(
+    Config(max_pool_connections=40, retries={"total_max_attempts": 1}, signature_version="s3v4")
+)
+"""For `ponte_aws.s3range`, which tries again by itself, and reads several ranges at once."""
 
 
 @cache
 def jobs_table(name: str) -> Table:
     """The jobs table."""
+    return boto3.resource("dynamodb", config=_CONFIG).Table(name)
+
+
+@cache
+def table(name: str) -> Table:
+    """Any other table."""
     return boto3.resource("dynamodb", config=_CONFIG).Table(name)
 
 
@@ -35,6 +45,12 @@ def sqs() -> SQSClient:
 def s3() -> S3Client:
     """The S3 client of this process. Presigned links are signature version 4, so that KMS objects open."""
     return boto3.client("s3", config=_CONFIG.merge(Config(signature_version="s3v4")))
+
+
+@cache
+def s3_ranges() -> S3Client:
+    """The S3 client that reads ranges."""
+    return boto3.client("s3", config=RANGES)
 
 
 @cache

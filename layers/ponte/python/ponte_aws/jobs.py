@@ -52,6 +52,7 @@ _BEFORE: Mapping[State, Collection[State]] = {
     State.CANCELLED: {*WORKING, State.DELIVERING},
 }
 NOT_SHOWN_KEPT = 200
+KEPT = "kept"
 CLAIM_TRIES = 5
 
 
@@ -93,8 +94,8 @@ class IdempotencyConflict(PermanentError):
 class RenderRequest:
     """What the caller asked for. His secrets are not here: see `Job.secrets`.
 
-    `delivery` is `inline` (the PDF travels in the callback) or `link`. From `layout` on, how the pages are to
-    be; "" and 0 stand for what is usual.
+    `delivery` is `inline` (the PDF travels in the callback), `link`, or `KEPT` where nobody waits. From
+    `layout` on, how the pages are to be; "" and 0 stand for what is usual.
     """
 
     exam_id: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -22,18 +23,21 @@ _NAMES = {"#owner": "owner"}
 
 
 class DynamoStore:
-    """A store in a table with the string key `key`."""
+    """A store in a table with the string key `key`; the rows of each destination are apart."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, destination: str = "") -> None:
         self._table = table
+        self._prefix = f"{hashlib.sha256(destination.encode()).hexdigest()[:16]}#" if destination else ""
 
     def get(self, key: str) -> Row | None:
         """The row, read consistently, or None."""
-        item: dict[str, Any] | None = self._table.get_item(Key={"key": key}, ConsistentRead=True).get("Item")
+        wanted = {"key": self._prefix + key}
+        item: dict[str, Any] | None = self._table.get_item(Key=wanted, ConsistentRead=True).get("Item")
         return Row(item["digest"], item["owner"], float(item["expires_at"])) if item else None
 
     def swap(self, key: str, before: Row | None, after: Row | None) -> bool:
         """Put `after` in the place of `before`; False where it is not there."""
+        key = self._prefix + key
         condition: dict[str, Any] = (
             {"ConditionExpression": "attribute_not_exists(#key)", "ExpressionAttributeNames": {"#key": "key"}}
             if before is None

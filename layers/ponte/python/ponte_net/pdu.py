@@ -138,6 +138,18 @@ class Wire:
                 waiting = _after(waiting, self._attempt(partial(self._write, waiting), select.POLLOUT))
         self._allow(self.pdu_s)
 
+    def linger(self) -> None:
+        """Send no more, and throw away what still comes, until the peer closes or `until`.
+
+        To close at once would lose what was just sent, where the peer has sent something that was not read.
+        """
+        with suppress(OSError, WireError):
+            self.socket.shutdown(socket.SHUT_WR)
+            self._allow(self.idle_s)
+            while True:
+                self._start = self._end
+                self._fill()
+
     def close(self, *, at_once: bool = False) -> None:
         """End the connection; `at_once` frees its local port, and drops what was not delivered yet."""
         if at_once:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,7 @@ class TlsOptions:
     key_file: Path | None = None
     server_name: str | None = None
     require_client: bool = False
+    key_password: str = field(default="", repr=False)
 
 
 def client_context(options: TlsOptions) -> ssl.SSLContext:
@@ -54,7 +55,9 @@ def _prepared(context: ssl.SSLContext, options: TlsOptions) -> ssl.SSLContext:
         if options.ca_file is not None:
             context.load_verify_locations(options.ca_file)
         if options.certificate_file is not None:
-            context.load_cert_chain(options.certificate_file, options.key_file, password=_no_password)
+            context.load_cert_chain(
+                options.certificate_file, options.key_file, password=options.key_password or _no_password
+            )
     except (OSError, ValueError) as error:  # an SSLError is an OSError
         raise InvalidRequest(f"A certificate or key cannot be used: {type(error).__name__}") from error
     return context

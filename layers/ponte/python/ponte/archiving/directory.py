@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from ponte.errors import UnsafeArchive
 
@@ -40,6 +41,19 @@ class Seekable(Protocol):
 
     def read(self, size: int, /) -> bytes | None:
         """At most so many bytes; none at the end alone."""
+        ...
+
+
+Span = tuple[int, int]
+"""An offset, and a number of bytes."""
+
+
+@runtime_checkable
+class Spanned(Protocol):
+    """A source for which many small reads at once cost less than one after the other."""
+
+    def spans(self, wanted: Sequence[Span], /) -> Iterator[bytes]:
+        """The bytes of each span, in their order; fewer only where the source ends."""
         ...
 
 
@@ -122,6 +136,17 @@ def read_at(stream: Seekable, offset: int, size: int) -> bytes:
         parts.append(part)
         left -= len(part)
     return b"".join(parts)
+
+
+def read_spans(stream: Seekable, wanted: Sequence[Span]) -> Iterator[bytes]:
+    """Exactly these bytes, in their order. Raises `UnsafeArchive` (ZIP_TRUNCATED)."""
+    if not isinstance(stream, Spanned):
+        yield from (read_at(stream, offset, size) for offset, size in wanted)
+        return
+    for data, (_, size) in zip(stream.spans(wanted), wanted, strict=True):
+        if len(data) != size:
+            raise UnsafeArchive("The archive ends early", code="ZIP_TRUNCATED")
+        yield data
 
 
 def _read_end(stream: Seekable) -> _End:

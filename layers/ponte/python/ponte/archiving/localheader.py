@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,8 +12,9 @@ from ponte.archiving.directory import (
     Directory,
     Entry,
     Seekable,
+    Span,
     ambiguous,
-    read_at,
+    read_spans,
 )
 from ponte.errors import UnsafeArchive
 
@@ -33,24 +34,27 @@ class Place:
 
 
 def places(stream: Seekable, directory: Directory) -> Iterator[tuple[int, Place]]:
-    """The place of each entry, by its index. Costs a read for each.
+    """The place of each entry, by its index. Costs a read for each, which a source may answer side by side.
 
     Raises `UnsafeArchive`: ZIP_HEADER_MISMATCH where a header has another name or is none, ZIP_OVERLAP,
     ZIP_AMBIGUOUS for a member between two members that the directory does not list.
     """
     entries = directory.entries
     limits = [*[entry.offset for entry in entries[1:]], directory.start]
-    for entry, limit in zip(entries, limits, strict=True):
-        place = _place(stream, entry)
+    headers = read_spans(stream, [(e.offset, LOCAL_HEADER.size + len(e.raw_name)) for e in entries])
+    gaps: list[Span] = []
+    for entry, data, limit in zip(entries, headers, limits, strict=True):
+        place = _place(entry, data)
         end = place.start + entry.compressed_size
         if end > limit:
             raise UnsafeArchive("Members overlap", code="ZIP_OVERLAP")
-        _check_gap(stream, entry, end, limit)
+        if not _is_usual_gap(entry, limit - end):
+            gaps.append((end, limit - end))
         yield entry.index, place
+    _check_gaps(stream, gaps)
 
 
-def _place(stream: Seekable, entry: Entry) -> Place:
-    data = read_at(stream, entry.offset, LOCAL_HEADER.size + len(entry.raw_name))
+def _place(entry: Entry, data: bytes) -> Place:
     fields = LOCAL_HEADER.unpack_from(data)
     signature, _, flags, method, _, _, crc, compressed, size, name_length, extra_length = fields
     name = data[LOCAL_HEADER.size :]
@@ -63,10 +67,13 @@ def _place(stream: Seekable, entry: Entry) -> Place:
     return Place(entry.offset + len(data) + extra_length, agrees)
 
 
-def _check_gap(stream: Seekable, entry: Entry, end: int, limit: int) -> None:
-    """Between two members there may be a data descriptor or padding, and nothing that looks like a member."""
-    gap = limit - end
-    if not gap or (entry.flags & _DESCRIPTOR and gap in _DESCRIPTOR_BYTES):
-        return
-    if gap > _MOST_GAP or LOCAL_SIGNATURE in read_at(stream, end, gap):
+def _is_usual_gap(entry: Entry, gap: int) -> bool:
+    """True for no gap, and for one that a data descriptor fills."""
+    return not gap or bool(entry.flags & _DESCRIPTOR and gap in _DESCRIPTOR_BYTES)
+
+
+def _check_gaps(stream: Seekable, gaps: Sequence[Span]) -> None:
+    """Between two members there may be padding, and nothing that looks like a member."""
+    too_wide = any(size > _MOST_GAP for _, size in gaps)
+    if too_wide or any(LOCAL_SIGNATURE in data for data in read_spans(stream, gaps)):
         raise ambiguous("Between the members is what the directory does not list")

@@ -1,0 +1,215 @@
+"""What a clinic sets, as data classes: what the service runs by, and what a dashboard may show.
+
+Read by `router.configfile`. Each field has its default and the check that its value must pass.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from ponte.uid import is_valid_uid
+
+Check = Callable[[Any], str]
+
+HIDDEN: Final = "********"
+EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  the default of the old system, with a warning
+_FIRST_PORT_FOR_ALL = 1024
+
+
+def _port(value: int) -> str:
+    return "" if 0 < value < 1 << 16 else f"{value} is no port; expected 1 to 65535"
+
+
+def _positive(value: float) -> str:
+    return "" if value > 0 else f"{value} is not above 0"
+
+
+def _not_negative(value: float) -> str:
+    return "" if value >= 0 else f"{value} is below 0"
+
+
+def _address(value: str) -> str:
+    return _problem(lambda: ip_address(value), f"{value!r} is no IP address")
+
+
+def _network(value: str) -> str:
+    return _problem(lambda: ip_network(value, strict=False), f"{value!r} is no IP address or network")
+
+
+def _zone(value: str) -> str:
+    return _problem(lambda: ZoneInfo(value), f"{value!r} is no time zone")
+
+
+def _ae_title(value: str) -> str:
+    title = value.strip(" ")
+    fits = 0 < len(title) <= 16 and title.isascii() and title.isprintable() and "\\" not in title
+    return "" if fits else f"{value!r} is no AE title; expected 1 to 16 characters of ASCII, no backslash"
+
+
+def _uid(value: str) -> str:
+    return "" if is_valid_uid(value) else f"{value!r} is no UID"
+
+
+def _level(value: str) -> str:
+    levels = ("DEBUG", "INFO", "WARNING", "ERROR")
+    return "" if value in levels else f"{value!r} is no level; expected one of {', '.join(levels)}"
+
+
+def _pdu(value: int) -> str:
+    return "" if value == 0 or value >= 4096 else f"{value} is too small; expected 0 (any) or at least 4096"
+
+
+def _problem(attempt: Callable[[], object], text: str) -> str:
+    try:
+        attempt()
+    except (ValueError, OSError, KeyError):
+        return text
+    return ""
+
+
+def _checked(check: Check, default: Any = MISSING, *, secret: bool = False) -> Any:
+    """A field that is looked at. `check` gives what is wrong with a value, or with each of several."""
+    metadata = {"check": check, "secret": secret}
+    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """TLS for a listener (PS3.15 B.12). With `client_ca_file` peers must show a certificate."""
+
+    certificate_file: Path
+    key_file: Path
+    key_password: str = field(default="", repr=False, metadata={"secret": True})
+    client_ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerConfig:
+    """One address and port that modalities send to."""
+
+    port: int = _checked(_port)
+    address: str = _checked(_address, EVERYWHERE)
+    name: str = ""
+    tls: TlsConfig | None = None
+
+    @property
+    def label(self) -> str:
+        """How it is called in rows, logs and counters."""
+        return self.name or str(self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessConfig:
+    """Who may send what; an empty list lets all in."""
+
+    called_ae_titles: tuple[str, ...] = _checked(_ae_title, ())
+    calling_ae_titles: tuple[str, ...] = _checked(_ae_title, ())
+    addresses: tuple[str, ...] = _checked(_network, ())
+    sop_classes: tuple[str, ...] = _checked(_uid, ())
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """What associations may take."""
+
+    associations: int = _checked(_positive, 64)
+    associations_per_address: int = _checked(_positive, 16)
+    max_pdu_bytes: int = _checked(_pdu, 131072)
+    instance_bytes: int = _checked(_positive, 8 << 30)
+    handshake_s: float = _checked(_positive, 10.0)
+    idle_s: float = _checked(_positive, 60.0)
+    pdu_s: float = _checked(_positive, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskConfig:
+    """Free space below which no association, and no instance, is taken; and what quarantine may hold."""
+
+    associations_bytes: int = _checked(_not_negative, 2 << 30)
+    instances_bytes: int = _checked(_not_negative, 512 << 20)
+    quarantine_bytes: int = _checked(_positive, 50 << 30)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConfig:
+    """Where a peer listens."""
+
+    host: str
+    port: int = _checked(_port, 104)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentConfig:
+    """Where Storage Commitment reports go: to `peers` by AE title, else to who asked, at `port`."""
+
+    port: int = _checked(_port, 104)
+    peers: Mapping[str, PeerConfig] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """Where instances are forwarded."""
+
+    host: str = "192.168.10.16"
+    port: int = _checked(_port, 4243)
+    ae_title: str = _checked(_ae_title, "ZEROCLICK")
+
+
+@dataclass(frozen=True, slots=True)
+class RouterConfig:
+    """All of it."""
+
+    ae_title: str = _checked(_ae_title, "STORESCP")
+    listeners: tuple[ListenerConfig, ...] = (ListenerConfig(104),)
+    dicom_root: Path = Path("/home/dicom")
+    target: TargetConfig = TargetConfig()
+    timezone: str = _checked(_zone, "America/Sao_Paulo")
+    log_level: str = _checked(_level, "INFO")
+    grace_s: float = _checked(_not_negative, 25.0)
+    access: AccessConfig = AccessConfig()
+    limits: LimitsConfig = LimitsConfig()
+    disk: DiskConfig = DiskConfig()
+    commitment: CommitmentConfig = CommitmentConfig()
+
+    def shown(self) -> dict[str, Any]:
+        """As plain values, without secrets."""
+        found = _plain(self)
+        return found if isinstance(found, dict) else {}
+
+    def warnings(self) -> list[str]:
+        """What is allowed and seldom meant."""
+        return list(_warnings(self))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {
+            one.name: HIDDEN if one.metadata.get("secret") and getattr(value, one.name) else
+            _plain(getattr(value, one.name))
+            for one in fields(value)
+        }  # fmt: skip
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _warnings(config: RouterConfig) -> Iterator[str]:
+    for listener in config.listeners:
+        if listener.address in (EVERYWHERE, "::"):
+            yield (
+                f"HTR_IP is {listener.address}: port {listener.port} is open on every network of this"
+                " machine; expected the address on the modality network"
+            )
+        if listener.port < _FIRST_PORT_FOR_ALL and os.name == "posix" and os.geteuid() != 0:
+            yield (
+                f"port {listener.port} is below {_FIRST_PORT_FOR_ALL}: only root, or who has"
+                " CAP_NET_BIND_SERVICE, may listen there"
+            )

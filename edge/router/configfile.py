@@ -1,0 +1,195 @@
+"""The configuration from where a clinic writes it: `.env` or the environment for what every clinic has, a
+YAML file for the rest.
+
+An environment variable wins over the `.env` file, that over the YAML file, that over the default. All that is
+wrong is said at once, by name; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+
+from ponte.errors import InvalidRequest
+from router.config import EVERYWHERE, Check, RouterConfig
+
+ENVIRONMENT: Final[Mapping[str, str]] = {
+    "SCP_AET": "ae_title",
+    "DICOM_ROOT": "dicom_root",
+    "TARGET_HOST": "target.host",
+    "TARGET_PORT": "target.port",
+    "TARGET_AET": "target.ae_title",
+    "TZ": "timezone",
+    "LOG_LEVEL": "log_level",
+    "GRACE_SECONDS": "grace_s",
+}
+"""Variables and what they set. `HTR_IP`, `SCP_PORT` and `SCP_SECOND_PORT` make the listeners."""
+
+
+class BadConfiguration(InvalidRequest):
+    """`problems` has a line for each, which begins with the name of what is wrong."""
+
+    default_code = "BAD_CONFIGURATION"
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def load(path: Path | None, environment: Mapping[str, str], *, env_file: Path | None = None) -> RouterConfig:
+    """The configuration. Raises `BadConfiguration`."""
+    variables = {**_read_env_file(env_file), **environment}
+    values = _read_yaml(path)
+    problems: list[str] = []
+    for variable, name in ENVIRONMENT.items():
+        if value := _variable(variable, variables, problems):
+            _set(values, name, value)
+    listeners = _listeners(variables, problems)
+    if listeners:
+        values["listeners"] = listeners
+    config = _build(RouterConfig, values, "", problems)
+    if config is None or problems:
+        raise BadConfiguration(problems)
+    return config
+
+
+def _listeners(variables: Mapping[str, str], problems: list[str]) -> list[dict[str, str]]:
+    """What the variables say: the ports on the one address. None of them leaves those of the YAML file."""
+    names = ("HTR_IP", "SCP_PORT", "SCP_SECOND_PORT")
+    address, port, second = (_variable(name, variables, problems) for name in names)
+    if not (address or port or second):
+        return []
+    return [{"address": address or EVERYWHERE, "port": one} for one in (port or "104", second) if one]
+
+
+def _variable(name: str, variables: Mapping[str, str], problems: list[str]) -> str:
+    """Its value, or what the file that `NAME_FILE` names has."""
+    file = variables.get(f"{name}_FILE", "").strip()
+    return _read_secret(Path(file), f"{name}_FILE", problems) if file else variables.get(name, "").strip()
+
+
+def _read_secret(path: Path, name: str, problems: list[str]) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        problems.append(f"{name}: {path} cannot be read")
+        return ""
+
+
+def _read_env_file(path: Path | None) -> dict[str, str]:
+    """`NAME=value` a line; quotes around a value, `export` before it and lines with `#` are passed over."""
+    if path is None or not path.exists():
+        return {}
+    found: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, sign, value = line.strip().removeprefix("export ").partition("=")
+        if sign and not name.startswith("#"):
+            found[name.strip()] = value.split(" #")[0].strip().strip("'\"")
+    return found
+
+
+def _read_yaml(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfiguration([f"{path}: cannot be read ({type(error).__name__})"]) from error
+    except yaml.YAMLError as error:
+        raise BadConfiguration([f"{path}: is no YAML ({' '.join(str(error).split())})"]) from error
+    if found is not None and not isinstance(found, dict):
+        raise BadConfiguration([f"{path}: expected names and values"])
+    return found or {}
+
+
+def _set(values: dict[str, Any], name: str, value: str) -> None:
+    *above, last = name.split(".")
+    for part in above:
+        inner = values.get(part)
+        values[part] = values = dict(inner) if isinstance(inner, dict) else {}
+    values[last] = value
+
+
+def _build[T](kind: type[T], values: Any, name: str, problems: list[str]) -> T | None:
+    """An object of a data class from plain values; None where something is wrong, which `problems` says."""
+    if not isinstance(values, dict):
+        problems.append(f"{name}: expected names and values")
+        return None
+    before = len(problems)
+    values = _with_secrets(kind, values, name, problems)
+    hints, known = get_type_hints(kind), {one.name: one for one in _fields(kind)}
+    problems += [f"{_joined(name, key)}: is not known" for key in values if key not in known]
+    given: dict[str, Any] = {}
+    for key, one in known.items():
+        if key in values:
+            given[key] = _convert(hints[key], values[key], _joined(name, key), one, problems)
+        elif one.default is MISSING and one.default_factory is MISSING:
+            problems.append(f"{_joined(name, key)}: is missing")
+    return kind(**given) if len(problems) == before else None
+
+
+def _with_secrets(kind: Any, values: dict[str, Any], name: str, problems: list[str]) -> dict[str, Any]:
+    """The values, with what the file has that `NAME_file` names in the place of a secret's."""
+    found = dict(values)
+    for one in _fields(kind):
+        if one.metadata.get("secret") and isinstance(found.get(f"{one.name}_file"), str):
+            file = found.pop(f"{one.name}_file")
+            found[one.name] = _read_secret(Path(file), _joined(name, f"{one.name}_file"), problems)
+    return found
+
+
+def _convert(hint: Any, value: Any, name: str, one: Field[Any], problems: list[str]) -> Any:
+    """A value of the hinted type."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        if value is None:
+            return None
+        hint = next(arg for arg in get_args(hint) if arg is not type(None))
+        return _convert(hint, value, name, one, problems)
+    if origin is tuple:
+        several = value.split(",") if isinstance(value, str) else value
+        if not isinstance(several, list):
+            problems.append(f"{name}: expected a list")
+            return ()
+        inner = get_args(hint)[0]
+        return tuple(_convert(inner, part, f"{name}[{at}]", one, problems) for at, part in enumerate(several))
+    if origin is not None:
+        if not isinstance(value, dict):
+            problems.append(f"{name}: expected names and values")
+            return {}
+        inner = get_args(hint)[1]
+        return {
+            str(key): _convert(inner, part, f"{name}.{key}", one, problems) for key, part in value.items()
+        }
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _build(hint, value, name, problems)
+    return _scalar(hint, value, name, one, problems)
+
+
+def _scalar(hint: Any, value: Any, name: str, one: Field[Any], problems: list[str]) -> Any:
+    words = {int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+    try:
+        if isinstance(value, (bool, list, dict)) or (hint is int and isinstance(value, float)):
+            raise ValueError  # noqa: TRY301
+        found = hint(value.strip() if isinstance(value, str) else value)
+    except (TypeError, ValueError):
+        problems.append(f"{name}: expected {words.get(hint, 'another value')}")
+        return None
+    check: Check | None = one.metadata.get("check")
+    problem = check(found) if check else ""
+    if problem:
+        problems.append(f"{name}: {problem}")
+    return found
+
+
+def _fields(kind: Any) -> tuple[Field[Any], ...]:
+    return fields(kind)
+
+
+def _joined(name: str, key: object) -> str:
+    return f"{name}.{key}" if name else str(key)

@@ -1,0 +1,310 @@
+"""The router as it is run: a process, real peers, kill -9 and SIGTERM in the middle of what they send.
+
+HAZARDS.md FI-01 to FI-05, FI-08, FI-09, FI-11, FI-27 to FI-29. I1: what a peer saw Success for is there, byte
+for byte, once. I2: nothing that is not whole is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from ponte.destination import Outgoing
+from ponte.errors import PonteError
+from ponte.scan import scan
+from ponte_net.association import Patience
+from ponte_net.scu import Peer, Scu, ScuLimits
+from router.config import RouterConfig
+from router.counters import Counters
+from router.listen import listen
+from router.listener import Endpoint
+from router.reception import Intake
+from router.scp import Scp
+from tests.corpus import ROOT
+from tests.factories import encode, make_ct
+from tests.unit.router import invariants
+from tests.unit.router.powerloss import LOSSES, Loss, Recorder
+from tests.unit.router.store import Store
+
+FAILPOINTS = ["received", "written", "synced", "renamed", "folder-synced", "committed"]
+ENVIRONMENT = {"HTR_IP": "127.0.0.1", "TARGET_HOST": "127.0.0.1"}
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+class Router:
+    """`ponte router run` as a process."""
+
+    def __init__(self, root: Path, port: int, failpoint: str) -> None:
+        settings = root.parent / f"{root.name}.yaml"
+        settings.write_text("disk: {associations_bytes: 0, instances_bytes: 0}\ngrace_s: 5\n")
+        environment = {**os.environ, **ENVIRONMENT, "DICOM_ROOT": str(root), "SCP_PORT": str(port)}
+        environment |= {"FAILPOINT": failpoint, "PYTHONPATH": os.pathsep.join(sys.path)}
+        self.port = port
+        self.log: list[dict[str, object]] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "router", "run", "--config", str(settings)],
+            stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT,
+        )  # fmt: skip
+        self._reader = Thread(target=self._read)
+        self._reader.start()
+        self._wait_for("router started")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self.wait()
+
+    def end(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        code = self._process.wait(30)
+        self._reader.join()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+        return code
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.log.append(json.loads(line) if line.startswith("{") else {"message": line})
+
+    def _wait_for(self, message: str) -> None:
+        deadline = time.monotonic() + 30
+        while not any(line["message"] == message for line in self.log):
+            assert self.is_running, self.log
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+
+@contextmanager
+def running(root: Path, *, failpoint: str = "") -> Iterator[Router]:
+    router = Router(root, free_port(), failpoint)
+    try:
+        yield router
+    finally:
+        if router.is_running:
+            router.kill()
+
+
+def outgoing(number: int, series: int = 1, *, size: int = 64) -> Outgoing:
+    instance = make_ct(number, series=series, size=size)
+    data = encode(instance)
+    return Outgoing(
+        instance.SOPInstanceUID, data, instance.SOPClassUID, "1.2.840.10008.1.2.1",
+        scan([data]).dataset_start or 0,
+    )  # fmt: skip
+
+
+def datasets(*sent: Outgoing) -> dict[str, bytes]:
+    return {one.sop_instance_uid: b"".join(one.dataset_chunks(one.dataset_bytes)) for one in sent}
+
+
+def send(port: int, instances: list[Outgoing], stored: set[str]) -> None:
+    """By our own SCU; `stored` gets what was answered, as it is answered, whatever comes then."""
+    patience = Patience(connect_s=5, acse_s=5, dimse_s=10)
+    scu = Scu(Peer("127.0.0.1", port, "STORESCP"), limits=ScuLimits(retries=0, patience=patience))
+    try:
+        for outcome in scu.store(instances):
+            if outcome.stored:
+                stored.add(outcome.sop_instance_uid)
+    except PonteError:
+        pass
+
+
+@pytest.mark.parametrize("failpoint", FAILPOINTS)
+def test_a_router_killed_at_any_step_has_what_it_answered_and_takes_the_rest_again(
+    failpoint: str, tmp_path: Path
+) -> None:
+    """FI-01 to FI-05, with our SCU."""
+    root = tmp_path / "root"
+    instances = [outgoing(number) for number in range(8)]
+    stored: set[str] = set()
+    with running(root, failpoint=f"{failpoint}:4") as router:
+        send(router.port, instances, stored)
+        assert router.wait() == 137
+    assert len(stored) == 3
+    invariants.check(root, {uid: data for uid, data in datasets(*instances).items() if uid in stored})
+    with running(root) as router:
+        send(router.port, instances, stored)
+        router.end()
+        assert router.wait() == 0
+    assert len(stored) == 8
+    invariants.check(root, datasets(*instances))
+    assert len(list((root / ".spool/kept").glob("*/*"))) == 8
+
+
+@pytest.mark.dcmtk
+@pytest.mark.parametrize("failpoint", ["written", "renamed", "committed"])
+def test_dcmsend_sends_again_what_a_killed_router_did_not_answer(failpoint: str, tmp_path: Path) -> None:
+    """FI-02, FI-04, FI-05 with DCMTK's sender and its own report."""
+    root, folder = tmp_path / "root", tmp_path / "study"
+    folder.mkdir()
+    instances = [outgoing(number) for number in range(8)]
+    for number, instance in enumerate(instances):
+        assert isinstance(instance.content, bytes)
+        (folder / f"{number}.dcm").write_bytes(instance.content)
+    with running(root, failpoint=f"{failpoint}:5") as router:
+        code, answered = dcmsend(router.port, folder)
+        assert code
+        assert router.wait() == 137
+    invariants.check(root, {})
+    kept = len(list((root / ".spool/kept").glob("*/*")))
+    assert (answered, kept) == (4, 4 if failpoint == "written" else 5)
+    with running(root) as router:
+        assert dcmsend(router.port, folder) == (0, 8)
+    invariants.check(root, datasets(*instances))
+    assert len(list((root / ".spool/kept").glob("*/*"))) == 8
+
+
+def dcmsend(port: int, folder: Path) -> tuple[int, int]:
+    """Its exit code, and how often it was answered Success."""
+    command = ["dcmsend", "-v", "--scan-directories", "127.0.0.1", str(port), str(folder)]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    return found.returncode, found.stderr.count("Received C-STORE Response (Success)")
+
+
+def seeds() -> list[object]:
+    return [0, *(pytest.param(seed, marks=pytest.mark.exhaustive) for seed in range(1, 25))]
+
+
+@pytest.mark.parametrize("seed", seeds())
+def test_killed_at_any_moment_two_associations_find_what_they_saw_stored(seed: int, tmp_path: Path) -> None:
+    """I1 and I2, kill -9 at random: many instances, two associations, small and large ones."""
+    root, moments = tmp_path / "root", random.Random(seed)
+    sent = [
+        [outgoing(number, series, size=moments.choice([32, 64, 512])) for number in range(40)]
+        for series in (1, 2)
+    ]
+    stored: set[str] = set()
+    for _ in range(3):
+        with running(root) as router:
+            peers = [Thread(target=send, args=(router.port, instances, stored)) for instances in sent]
+            for peer in peers:
+                peer.start()
+            time.sleep(moments.uniform(0, 0.4))  # the moment is the test's input, nothing is waited for
+            router.kill()
+            for peer in peers:
+                peer.join()
+        known = datasets(*sent[0], *sent[1])
+        invariants.check(root, {uid: known[uid] for uid in stored})
+
+
+def test_asked_to_end_it_finishes_who_is_being_served_and_lets_nobody_in(tmp_path: Path) -> None:
+    """FI-27, intake: SIGTERM during a C-STORE."""
+    root = tmp_path / "root"
+    instances = [outgoing(number, size=256) for number in range(200)]
+    stored: set[str] = set()
+    with running(root) as router:
+        peer = Thread(target=send, args=(router.port, instances, stored))
+        peer.start()
+        while not stored:
+            time.sleep(0.002)
+        router.end()
+        peer.join()
+        assert router.wait() == 0
+    assert len(stored) == 200
+    invariants.check(root, datasets(*instances))
+
+
+def test_a_second_router_says_why_it_does_not_start(tmp_path: Path) -> None:
+    """FI-29."""
+    root = tmp_path / "root"
+    with running(root) as router:
+        environment = {**os.environ, **ENVIRONMENT, "DICOM_ROOT": str(root), "SCP_PORT": str(free_port())}
+        environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+        second = subprocess.run(
+            [sys.executable, "-m", "cli.main", "router", "run"],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert second.returncode == 2
+        assert "Another router works on this DICOM_ROOT" in second.stderr
+        assert router.is_running
+
+
+@contextmanager
+def served(root: Path) -> Iterator[tuple[Store, Scp]]:
+    """The same in this process, for what can be seen from within alone."""
+    store = Store(root)
+    config = RouterConfig(listeners=())
+    scp = _on_any_port(config, store.intake)
+    scp.start()
+    try:
+        yield store, scp
+    finally:
+        scp.stop(5)
+        store.close()
+
+
+def _on_any_port(config: RouterConfig, intake: Intake) -> Scp:
+    scp = listen(config, intake, Counters())
+    scp._endpoints = [Endpoint(0, "127.0.0.1")]
+    return scp
+
+
+def test_on_the_wire_the_answer_comes_after_all_that_it_promises(tmp_path: Path) -> None:
+    """FI-08: file fsync < rename < folder fsync < commit < C-STORE-RSP, for each of several associations."""
+    recorder = Recorder(tmp_path / "root")
+    sent = [[outgoing(number, series) for number in range(5)] for series in (1, 2)]
+    with recorder.recording(), served(recorder.root) as (store, scp), recorder.answers():
+        peers = [Thread(target=send, args=(scp.ports[0], instances, set())) for instances in sent]
+        for peer in peers:
+            peer.start()
+        for peer in peers:
+            peer.join()
+        rows = [store.kept(one.sop_instance_uid) for instances in sent for one in instances]
+    events = [(moment.event, moment.detail) for moment in recorder.moments]
+    for row in rows:
+        assert row is not None
+        place = tmp_path / "root/.spool/kept" / row.place
+        synced = events.index(("fsync file", str(tmp_path / "root/.spool/incoming" / place.stem)))
+        moved = events.index(("rename", str(place)), synced)
+        listed = events.index(("fsync folder", str(place.parent)), moved)
+        committed = events.index(("commit", ""), listed)
+        answered = events.index(("answer", row.sop_instance_uid))
+        assert synced < moved < listed < committed < answered
+        rows_then = recorder.moments[answered].database
+        assert rows_then is not None
+        assert row.sop_instance_uid.encode() in rows_then
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_after_a_loss_of_power_what_peers_saw_stored_is_there(loss: Loss, tmp_path: Path) -> None:
+    """FI-16 from the wire."""
+    recorder = Recorder(tmp_path / "root")
+    sent = [[outgoing(number, series) for number in range(2)] for series in (1, 2)]
+    with recorder.recording(), served(recorder.root) as (_, scp), recorder.answers():
+        peers = [Thread(target=send, args=(scp.ports[0], instances, set())) for instances in sent]
+        for peer in peers:
+            peer.start()
+        for peer in peers:
+            peer.join()
+    known = datasets(*sent[0], *sent[1])
+    assert recorder.moments[-1].acknowledged
+    for number, moment in enumerate(recorder.moments):
+        for has_rows in (True, False):
+            found = tmp_path / f"{number}-{has_rows}"
+            recorder.survive(moment, loss, found, database=has_rows)
+            invariants.check(found, {uid: known[uid] for uid in moment.acknowledged})
+            shutil.rmtree(found)

@@ -1,0 +1,112 @@
+"""What a clinic sets, and what it is told when that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from router.config import HIDDEN, RouterConfig
+from router.configfile import BadConfiguration, load
+
+
+def problems(text: str, tmp_path: Path, **environment: str) -> list[str]:
+    (tmp_path / "router.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(BadConfiguration) as bad:
+        load(tmp_path / "router.yaml", environment)
+    return bad.value.problems
+
+
+def test_the_defaults_are_those_of_the_old_system() -> None:
+    config = load(None, {})
+    (listener,) = config.listeners
+    assert (listener.address, listener.port, config.ae_title) == ("0.0.0.0", 104, "STORESCP")
+    assert config.dicom_root == Path("/home/dicom")
+    assert (config.target.host, config.target.port, config.target.ae_title) == (
+        "192.168.10.16",
+        4243,
+        "ZEROCLICK",
+    )
+    assert config.timezone == "America/Sao_Paulo"
+    assert any("HTR_IP" in warning for warning in config.warnings())
+
+
+def test_the_environment_sets_what_every_clinic_has(tmp_path: Path) -> None:
+    config = load(
+        None,
+        {
+            "HTR_IP": "10.0.0.5", "SCP_PORT": "11112", "SCP_SECOND_PORT": "4100", "SCP_AET": "HTR",
+            "DICOM_ROOT": str(tmp_path), "TARGET_HOST": "pacs", "TARGET_PORT": "11113", "TARGET_AET": "PACS",
+            "TZ": "Europe/Lisbon",
+        },
+    )  # fmt: skip
+    assert [(one.address, one.port) for one in config.listeners] == [("10.0.0.5", 11112), ("10.0.0.5", 4100)]
+    assert (config.ae_title, config.dicom_root, config.timezone) == ("HTR", tmp_path, "Europe/Lisbon")
+    assert (config.target.host, config.target.port, config.target.ae_title) == ("pacs", 11113, "PACS")
+    assert config.warnings() == []
+
+
+def test_variables_win_over_the_env_file_and_that_over_yaml(tmp_path: Path) -> None:
+    (tmp_path / "router.yaml").write_text("ae_title: YAML\ntarget: {host: yaml, ae_title: YAML}\n")
+    (tmp_path / ".env").write_text("# clinic\nexport SCP_AET='ENVFILE'\nTARGET_HOST=envfile # the PACS\n")
+    config = load(tmp_path / "router.yaml", {"SCP_AET": "VARIABLE"}, env_file=tmp_path / ".env")
+    assert (config.ae_title, config.target.host, config.target.ae_title) == ("VARIABLE", "envfile", "YAML")
+
+
+def test_yaml_sets_everything_else(tmp_path: Path) -> None:
+    (tmp_path / "router.yaml").write_text(
+        """
+listeners:
+  - {port: 104, address: 10.0.0.5, name: modalities}
+  - port: 2762
+    address: 10.0.0.5
+    tls: {certificate_file: c.pem, key_file: k.pem, key_password_file: SECRET}
+access: {calling_ae_titles: [CT1, MR1], addresses: [10.0.0.0/24]}
+limits: {associations: 8, idle_s: 2.5}
+commitment: {peers: {CT1: {host: 10.0.0.9, port: 4006}}}
+""".replace("SECRET", str(tmp_path / "secret"))
+    )
+    (tmp_path / "secret").write_text("canary\n")
+    config = load(tmp_path / "router.yaml", {})
+    assert [one.label for one in config.listeners] == ["modalities", "2762"]
+    assert config.access.calling_ae_titles == ("CT1", "MR1")
+    assert (config.limits.associations, config.limits.idle_s) == (8, 2.5)
+    assert config.commitment.peers["CT1"].port == 4006
+    tls = config.listeners[1].tls
+    assert tls is not None
+    assert tls.key_password == "canary"
+    shown = config.shown()
+    assert shown["listeners"][1]["tls"]["key_password"] == HIDDEN
+    assert "canary" not in str(shown) + repr(config)
+
+
+def test_all_that_is_wrong_is_said_at_once_by_name(tmp_path: Path) -> None:
+    text = """
+ae_title: A TITLE THAT IS TOO LONG
+listeners: [{port: 70000, address: nowhere}, {address: 10.0.0.5}]
+limits: {associations: many, idle_s: 0}
+access: {addresses: [10.0.0.0/99]}
+timezone: Mars/Olympus
+colour: red
+"""
+    assert sorted(one.split(":")[0] for one in problems(text, tmp_path, TARGET_PORT="x")) == [
+        "access.addresses[0]", "ae_title", "colour", "limits.associations", "limits.idle_s",
+        "listeners[0].address", "listeners[0].port", "listeners[1].port", "target.port", "timezone",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "limits: 5\n", "listeners: x\n"])
+def test_what_is_no_configuration_is_said(text: str, tmp_path: Path) -> None:
+    assert problems(text, tmp_path)
+
+
+def test_a_value_can_be_in_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "title").write_text("FROMFILE\n")
+    assert load(None, {"SCP_AET_FILE": str(tmp_path / "title")}).ae_title == "FROMFILE"
+    with pytest.raises(BadConfiguration, match="SCP_AET_FILE"):
+        load(None, {"SCP_AET_FILE": str(tmp_path / "nowhere")})
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        RouterConfig().ae_title = "X"  # type: ignore[misc]

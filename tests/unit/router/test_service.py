@@ -1,0 +1,120 @@
+"""The parts together: started, watched and ended in order."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ponte.errors import InvalidRequest
+from router.config import DiskConfig, ListenerConfig, RouterConfig
+from router.counters import Counters
+from router.log import JsonFormatter
+from router.reception import SUCCESS, Asked, Intake
+from router.service import Service
+from tests.factories import make_ct
+from tests.unit.router import invariants
+from tests.unit.router.store import FACTS, LITTLE, Store, dataset_of
+
+
+class Network:
+    """Stands for the associations: it stores an instance once it is started, and one more when it stops."""
+
+    def __init__(self, intake: Intake, end: Callable[[], None], error: OSError | None) -> None:
+        self.intake = intake
+        self.end = end
+        self.error = error
+        self.statuses: list[int] = []
+        self.refusals: list[str | None] = []
+        self.grace_s = -1.0
+
+    def start(self) -> None:
+        if self.error:
+            raise InvalidRequest("Cannot listen on 10.0.0.5 port 104") from self.error
+        self._store(1)
+        self.end()
+
+    def stop(self, grace_s: float) -> bool:
+        self.grace_s = grace_s
+        self.refusals.append(self.intake.refuses_associations())
+        if not self.error:
+            self._store(2)
+        return True
+
+    def _store(self, number: int) -> None:
+        instance = make_ct(number)
+        self.intake.association_opened(FACTS)
+        reception = self.intake.begin(Asked(FACTS, instance.SOPClassUID, instance.SOPInstanceUID, LITTLE))
+        reception.write(dataset_of(instance))
+        self.statuses.append(reception.finish())
+        self.intake.association_closed(FACTS, "released")
+
+
+def config(root: Path) -> RouterConfig:
+    return RouterConfig(dicom_root=root, disk=DiskConfig(0, 0), listeners=(ListenerConfig(104, "10.0.0.5"),))
+
+
+def run(found: RouterConfig, error: OSError | None = None) -> Network:
+    networks: list[Network] = []
+
+    def listen(_: RouterConfig, intake: Intake, counters: Counters) -> Network:
+        networks.append(Network(intake, service.end, error))
+        return networks[0]
+
+    service = Service(found, listen)
+    service.run()
+    return networks[0]
+
+
+def test_who_is_served_when_it_ends_may_finish_and_nothing_is_lost(tmp_path: Path) -> None:
+    """FI-27, intake."""
+    network = run(config(tmp_path))
+    assert network.statuses == [SUCCESS, SUCCESS]
+    assert network.refusals == ["stopping"]
+    assert network.grace_s == RouterConfig().grace_s
+    done = [make_ct(1), make_ct(2)]
+    invariants.check(tmp_path, {one.SOPInstanceUID: dataset_of(one) for one in done})
+    store = Store(tmp_path)
+    rows = store.committer.run(lambda rows: rows.run("SELECT ending FROM associations").fetchall())
+    assert rows == [("released",)]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.EACCES, "SCP_PORT"), (errno.EADDRINUSE, "another program"), (errno.EADDRNOTAVAIL, "HTR_IP")],
+)
+def test_a_port_that_cannot_be_had_is_said_in_a_sentence(number: int, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=f"10.0.0.5 port 104: .*{said}"):
+        run(config(tmp_path), OSError(number, os.strerror(number)))
+    Store(tmp_path).close()  # the lock is free
+
+
+def test_a_log_line_has_known_keys_alone() -> None:
+    record = logging.makeLogRecord(
+        {"msg": "instance stored", "levelname": "INFO", "status": "0000", "patient_name": "CANARY"}
+    )
+    line = json.loads(JsonFormatter().format(record))
+    assert line.pop("time").endswith("Z")
+    assert line == {"level": "INFO", "message": "instance stored", "status": "0000"}
+
+
+def test_of_an_exception_its_type_alone_is_logged() -> None:
+    with pytest.raises(ValueError, match="CANARY") as bad:
+        int("CANARY")
+    raised = (bad.type, bad.value, bad.tb)
+    record = logging.makeLogRecord({"msg": "failed", "levelname": "ERROR", "exc_info": raised})
+    line = JsonFormatter().format(record)
+    assert json.loads(line)["error"] == "ValueError"
+    assert "CANARY" not in line
+
+
+def test_warnings_say_what_is_seldom_meant() -> None:
+    everywhere = replace(RouterConfig(), listeners=(ListenerConfig(11112),))
+    assert ["HTR_IP" in one for one in everywhere.warnings()] == [True]
