@@ -61,7 +61,7 @@ def _measure(study: Path, rounds: int) -> dict[str, Any]:
         taken: dict[str, list[Figures]] = {name: [] for name in names}
         for _ in range(rounds):
             for name in names:
-                taken[name].append(_once(name, study, associations))
+                taken[name].append(run_once(name, study, associations))
         results[str(associations)] = {name: _medians(runs) for name, runs in taken.items()}
     latencies: dict[str, list[Figures]] = {name: [] for name in names}
     for _ in range(rounds):
@@ -71,11 +71,11 @@ def _measure(study: Path, rounds: int) -> dict[str, Any]:
     return results
 
 
-def _once(name: str, study: Path, associations: int) -> Figures:
+def run_once(name: str, study: Path, associations: int) -> Figures:
     """All instances, dealt to so many `dcmsend` at once."""
     with tempfile.TemporaryDirectory(prefix="ponte-bench-", dir=study.parent) as work:
         folders = _dealt(study, Path(work), associations)
-        with _server(name, Path(work, "server")) as (port, pid):
+        with server(name, Path(work, "server")) as (port, pid):
             title = "ORTHANC" if name == "orthanc" else "STORESCP"
             commands = [["dcmsend", "-aec", title, "+sd", HOST, str(port), str(folder)] for folder in folders]
             before, began = cpu_of(pid), perf_counter()
@@ -107,7 +107,7 @@ def _latency(name: str, verdicts: dict[Path, Verdict]) -> Figures:
     times = []
     with (
         tempfile.TemporaryDirectory(prefix="ponte-bench-") as work,
-        _server(name, Path(work, "server")) as (port, _),
+        server(name, Path(work, "server")) as (port, _),
     ):
         last = perf_counter()
         for outcome in Scu(Peer(HOST, port, title)).store(list(_outgoing(verdicts))):
@@ -132,7 +132,7 @@ def _outgoing(verdicts: dict[Path, Verdict]) -> Iterator[Outgoing]:
 
 
 @contextmanager
-def _server(name: str, folder: Path) -> Iterator[tuple[int, int]]:
+def server(name: str, folder: Path) -> Iterator[tuple[int, int]]:
     """Its port and process."""
     folder.mkdir()
     if name == "orthanc":

@@ -125,9 +125,9 @@ class Conversation:
         return 0.0 if since is None else time.monotonic() - since
 
     def drain(self) -> None:
-        """End it, from another thread: what is not here yet does not come, what is here is answered."""
+        """End it, from another thread: what has come whole is answered, what has not is given up."""
         self._draining = True
-        with suppress(OSError):  # not that of an SSLSocket, which would go on in clear
+        with suppress(OSError):  # not by an SSLSocket's own, which would take TLS from its thread
             socket.socket.shutdown(self._connection, socket.SHUT_RD)
 
     def run(self) -> None:
@@ -280,6 +280,8 @@ class Conversation:
 
     def _serve(self, facts: AssociationFacts) -> None:
         """One message."""
+        if self._draining:
+            raise _Over("drained", _BY_USER)
         self._idle_since = time.monotonic()
         first = self._wire.receive()
         self._idle_since = None
@@ -387,6 +389,8 @@ class Conversation:
                     reception, status = None, refused.status
             if piece.last:
                 break
+            if self._draining:  # it may be there still: Linux goes on receiving
+                raise _Over("drained", _BY_USER)
             wire.until = patience_ends + received / _SLOWEST
         wire.until = None
         self._bytes += received

@@ -117,7 +117,10 @@ class SpoolIntake:
         """`stopping`, `disk` or `queue`, the last while nothing can be committed."""
         if self._stopping:
             return "stopping"
-        if self.watermarks.refuses_associations():
+        try:
+            if self.watermarks.refuses_associations():
+                return "disk"
+        except OSError:
             return "disk"
         return None if self.committer.is_well else "queue"
 

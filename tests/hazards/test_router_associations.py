@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,23 @@ def test_a_flood_of_silent_connections_keeps_nobody_out() -> None:
         for _ in range(5):
             echo(running)
         assert running.scp.open_associations <= 45
+
+
+def test_a_flood_of_silent_connections_keeps_nobody_out_of_tls(authority: Authority) -> None:
+    """NET-06: they are silent before the handshake, or after it."""
+    issued = authority.issue(LOOPBACK)
+    options = TlsOptions(certificate_file=issued.certificate_file, key_file=issued.key_file)
+    endpoints = [Endpoint(0, LOOPBACK, tls=options)]
+    with served(endpoints=endpoints, **at_most(8, 8)) as running, ExitStack() as stack:
+        for number in range(30):
+            peer = stack.enter_context(RawPeer(running.port))
+            if number % 2:
+                with suppress(OSError, ssl.SSLError):
+                    stack.enter_context(
+                        client(authority, None).wrap_socket(peer.sock, server_hostname=LOOPBACK)
+                    )
+        for _ in range(3):
+            Scu(Peer(LOOPBACK, running.port, "P"), tls_options=TlsOptions(authority.ca_file)).check()
 
 
 def test_associations_are_not_sent_away_for_newcomers() -> None:
