@@ -16,7 +16,7 @@ import typer
 
 from cli.output import ExitCode, print_json, print_line, whole_file
 from ponte.dedup import LedgerBusy, Policy, Store
-from ponte.errors import InvalidRequest, PonteError, SourceUnavailable, UnsafeArchive
+from ponte.errors import InvalidRequest, PonteError, SourceUnavailable, StorageFull, UnsafeArchive
 
 if TYPE_CHECKING:
     from ponte.archive import Archive
@@ -32,6 +32,7 @@ class _Job:
 
     route: Route
     store: Store
+    scope: str
     reports: Path | None
     language: Literal["pt-BR", "en"]
 
@@ -73,7 +74,7 @@ def ingest(
             raise InvalidRequest(f"{folder} is not a folder")
     with _opened_store(None if dry_run else state_db) as store:
         route = _route(None if dry_run else to, auth_file, store, policy, quarantine)
-        reports = list(_ingest_all(archives, _Job(route, store, report, lang)))
+        reports = list(_ingest_all(archives, _Job(route, store, scope_of(to), report, lang)))
     if as_json:
         print_json({"archives": [each.as_json("clear") for each in reports]})
     else:
@@ -129,9 +130,17 @@ def _route(
 
     return Route(
         destination=open_destination(to, auth_file=auth_file) if to is not None else None,
-        ledger=Ledger(store, policy),
+        ledger=Ledger(store, policy, scope=scope_of(to)),
         quarantine=FolderQuarantine(quarantine) if quarantine is not None and to is not None else None,
     )
+
+
+def scope_of(to: str | None) -> str:
+    """What tells the rows of this destination from those of others in the same file."""
+    from cli.destinations import shown
+    from ponte import dedup
+
+    return dedup.scope_of(shown(to) if to else "")
 
 
 def _ingest_all(paths: list[Path], job: _Job) -> Iterator[Report]:
@@ -166,8 +175,6 @@ def _report_on(
         if missing is not None:
             raise missing
         _ingest_one(path, stream, sha256, report, job)
-    except UnsafeArchive as error:
-        report.refuse(error, _keep_archive(stream, path.name, sha256, error, job))
     except PonteError as error:
         report.interrupt(error)
     except sqlite3.Error as error:
@@ -175,9 +182,12 @@ def _report_on(
     except OSError as error:
         report.interrupt(SourceUnavailable(f"The archive cannot be read: {error.strerror}"))
     if job.reports is not None:
-        _write_report(job.reports, arrived, report, sha256, job.language)
+        try:
+            _write_report(job.reports, arrived, report, sha256, job.language)
+        except (OSError, InvalidRequest) as error:
+            report.interrupt(StorageFull(f"The report cannot be written: {type(error).__name__}"))
     if report.finished:
-        runs.end(job.store, sha256)
+        runs.end(job.store, sha256, job.scope)
     return report
 
 
@@ -189,8 +199,12 @@ def _ingest_one(path: Path, stream: BinaryIO, sha256: str, report: Report, job: 
     rehearsal = job.route.is_rehearsal
     if not rehearsal:
         _lock(stream)
-    archive = Archive(stream)
-    identity = sha256 if rehearsal else runs.begin(job.store, sha256)
+    try:
+        archive = Archive(stream)
+    except UnsafeArchive as error:
+        report.refuse(error, _keep_archive(stream, path.name, sha256, error, job))
+        return
+    identity = sha256 if rehearsal else runs.begin(job.store, sha256, job.scope)
     with (
         closing(settle_all(archive, identity=identity, route=job.route)) as parts,
         _progress(archive) as advance,

@@ -110,7 +110,7 @@ def release(
         quarantine.show(quarantine_id)
     destination = open_destination(to, auth_file=auth_file)
     destination.check()
-    with _opened_ledger(state_db, stack, shown(to), policy) as ledger:
+    with _opened_ledger(state_db, stack, to, policy) as ledger:
         way = Exit(destination, shown(to), ledger)
         said = [_release(quarantine, quarantine_id, way) for quarantine_id in ids]
     if as_json:
@@ -120,7 +120,8 @@ def release(
             print_line(f"{one['id']}  {one['status']}" + (f": {one['detail']}" if one["detail"] else ""))
     stored = sum(one["status"] in ("stored", "stored_with_warning") for one in said)
     if stored < len(said):
-        raise typer.Exit(ExitCode.PARTIAL if stored else ExitCode.NOTHING)
+        some = stored or any(one["status"] == "partial" for one in said)
+        raise typer.Exit(ExitCode.PARTIAL if some else ExitCode.NOTHING)
 
 
 @app.command("purge")
@@ -165,19 +166,19 @@ def _release(quarantine: Quarantine, quarantine_id: str, way: Exit) -> dict[str,
 
 
 @contextmanager
-def _opened_ledger(
-    path: Path | None, stack: str | None, destination: str, policy: Policy
-) -> Iterator[Ledger | None]:
+def _opened_ledger(path: Path | None, stack: str | None, to: str, policy: Policy) -> Iterator[Ledger | None]:
     """That of the file, else that of the stack, else none."""
+    from cli.destinations import shown
+    from cli.ingest import scope_of
     from ponte.dedup import Ledger
     from ponte.sqlitestore import SqliteStore
 
     if path is None:
-        yield Ledger(CloudNames.of_stack(stack).store(destination), policy) if stack else None
+        yield Ledger(CloudNames.of_stack(stack).store(shown(to)), policy) if stack else None
         return
 
     with closing(SqliteStore(path)) as store:
-        yield Ledger(store, policy)
+        yield Ledger(store, policy, scope=scope_of(to))
 
 
 def _is_due(kept: Kept, before: datetime | None, *, released: bool) -> bool:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.destinations import DicomNode, ae_title, open_destination, open_node, shown
+from cli.destinations import DicomNode, ae_title, open_destination, open_inbox, open_node, shown
 from cli.output import print_line
+from ponte.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from watcher.config import Config, Peer
@@ -31,7 +32,7 @@ def watch(
 ) -> None:
     """Watch a folder for ZIPs and bring their instances to a destination, until ended by SIGTERM."""
     from watcher.config import read_config
-    from watcher.logfile import CONSOLE, open_log
+    from watcher.logfile import CONSOLE, LOGGER, open_log
     from watcher.service import open_watcher
 
     config = read_config(config_file)
@@ -44,14 +45,18 @@ def watch(
         return
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # before there are threads: they are waited for below
     stop = threading.Event()
-    with open_watcher(config, target, stop) as watcher:
-        open_log(config)
-        log = logging.getLogger(CONSOLE)
-        for warning in config.warnings:
-            log.warning("%s: %s", config_file.name, warning)
-        log.info("Watching %s for %s", config.watch_dir, target.name)
-        _run(watcher, stop)
-        log.info("Ended")
+    open_log(config)
+    log = logging.getLogger(CONSOLE)
+    for warning in config.warnings:
+        log.warning("%s: %s", config_file.name, warning)
+    try:
+        with open_watcher(config, target, stop) as watcher:
+            log.info("Watching %s for %s", config.watch_dir, target.name)
+            _run(watcher, stop)
+    except InvalidRequest as error:
+        logging.getLogger(LOGGER).error("Not begun: %s", error.detail)
+        raise
+    log.info("Ended")
 
 
 def _run(watcher: Watcher, stop: threading.Event) -> None:
@@ -77,14 +82,15 @@ def _target(config: Config) -> Target:
     if text is None:
         assert config.peer is not None  # noqa: S101  (one of the two is there)
         peer = config.peer
-        return Target(
-            open_node(_node(peer, config)), f"{peer.peer_ae_title}@{peer.peer_host}:{peer.peer_port}"
-        )
+        name = f"{peer.peer_ae_title}@{peer.peer_host}:{peer.peer_port}"
+        return Target(open_node(_node(peer, config)), name, f"dicom://{name}")
+    if text.startswith("s3:"):
+        return Target(open_inbox(text), shown(text), shown(text), check_verb="Check", store_verb="Upload")
     destination = open_destination(text, auth_file=config.ours.auth_file)
     if text.startswith("dicom:"):
-        return Target(destination, shown(text))
+        return Target(destination, shown(text), shown(text))
     store = "POST /instances" if text.startswith("orthanc+") else "STOW-RS"
-    return Target(destination, shown(text), check_verb="Check", store_verb=store)
+    return Target(destination, shown(text), shown(text), check_verb="Check", store_verb=store)
 
 
 def _node(peer: Peer, config: Config) -> DicomNode:

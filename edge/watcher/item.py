@@ -32,14 +32,18 @@ _log = logging.getLogger(LOGGER)
 class Journal:
     """`name` is what it was called: for the report, the log and the archive folder alone.
 
-    `taken_in` is the folder that it came from, `filed_as` the name that it and its report get in the archive
-    folder. Once it is `settled` nothing is sent any more, and `delete` says that it goes and is not kept.
+    `taken_in` is the folder that it came from. `sha256` is that of the archive when it had `size` and
+    `modified_ns`: what is settled so far is about that one. `filed_as` is the name that it and its report get
+    in the archive folder. Once it is `settled` nothing is sent any more, and `delete` says that it is not
+    kept.
     """
 
     name: str = field(repr=False)
     taken_in: str = field(repr=False)
     arrived_at: str
     sha256: str | None = None
+    size: int | None = None
+    modified_ns: int | None = None
     filed_as: str | None = field(default=None, repr=False)
     settled: bool = False
     delete: bool = False
@@ -92,7 +96,12 @@ class Item:
     def forget_parts(self) -> None:
         """Begin anew: the archive is another one than it was."""
         (self.folder / _PARTS).unlink(missing_ok=True)
-        self.note(sha256=None)
+        self.note(sha256=None, size=None, modified_ns=None)
+
+    def is_as_noted(self) -> bool:
+        """True for an archive that has not changed since its digest was noted."""
+        status = self.archive.stat()
+        return (status.st_size, status.st_mtime_ns) == (self.journal.size, self.journal.modified_ns)
 
     def remove(self) -> None:
         """Nothing of it is needed any more."""

@@ -7,13 +7,14 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
-from ponte.dedup import Ledger
+from ponte.dedup import Ledger, scope_of
 from ponte.destination import Destination
 from ponte.errors import InvalidRequest, PonteError
 from ponte.ingest import BatchLimits, Route
@@ -25,6 +26,7 @@ from watcher.files import write_whole
 from watcher.folder import Folder, Odd
 from watcher.item import Item, reopen, take
 from watcher.logfile import BRIEF, CONSOLE, LOGGER
+from watcher.shipping import Inbox, Shipping
 from watcher.webhook import Webhook
 from watcher.work import Plan, Stopped, Work
 
@@ -37,10 +39,15 @@ _PAUSE_PER_LOOK = 5
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The destination, what it is called in the log, and the words for asking it and for sending to it."""
+    """The destination, what it is called in the log, and the words for asking it and for sending to it.
 
-    destination: Destination
+    An inbox takes archives as they are, a destination their instances. By `address` the ledger tells it from
+    others.
+    """
+
+    destination: Destination | Inbox
     name: str
+    address: str
     check_verb: str = "C-ECHO"
     store_verb: str = "C-STORE"
 
@@ -78,7 +85,7 @@ class Watcher:
         self,
         config: Config,
         target: Target,
-        work: Work,
+        work: Work | Shipping,
         stop: threading.Event,
         *,
         backoff: Backoff | None = None,
@@ -253,32 +260,49 @@ def open_watcher(
         _make_folders(config)
         stack.enter_context(_locked(config.work_dir))
         _note_destination(config.work_dir / "destination", target.name)
-        store = _open_ledger(config)
-        stack.callback(store.close)
-        quarantine = FolderQuarantine(
-            config.ours.quarantine_dir, budget_bytes=int(config.ours.quarantine_gib * (1 << 30))
-        )
-        route = Route(
-            target.destination,
-            Ledger(store, config.dedup_policy),
-            quarantine,
-            limits=BatchLimits(batch_instances=config.send_batch_size),
-            sleep=lambda seconds: (stop.wait(seconds), None)[1],
-        )
         url = config.ours.webhook_url
         webhook = Webhook(url, config.work_dir / "outbox", stop) if url else None
-        extracted = None if config.delete_extracted_after_upload else config.work_dir / "extracted"
-        plan = Plan(
-            route,
-            quarantine,
-            config.archive_dir,
-            keep_archive=config.move_zip_to_archive,
-            keep_members=extracted,
-            language=config.ours.report_language,
-            verb=target.store_verb,
-            tell=webhook.tell if webhook else None,
-        )
-        yield Watcher(config, target, Work(plan, stop), stop, backoff=backoff, webhook=webhook)
+        tell = webhook.tell if webhook else None
+        work: Work | Shipping
+        if isinstance(target.destination, Inbox):
+            work = Shipping(
+                target.destination, target.name, config.archive_dir, config.move_zip_to_archive, tell
+            )
+        else:
+            store = _open_ledger(config)
+            stack.callback(store.close)
+            work = Work(_plan(config, target, target.destination, store, stop, tell), stop)
+        yield Watcher(config, target, work, stop, backoff=backoff, webhook=webhook)
+
+
+def _plan(
+    config: Config,
+    target: Target,
+    destination: Destination,
+    store: SqliteStore,
+    stop: threading.Event,
+    tell: Callable[[str, Mapping[str, Any]], None] | None,
+) -> Plan:
+    quarantine = FolderQuarantine(
+        config.ours.quarantine_dir, budget_bytes=int(config.ours.quarantine_gib * (1 << 30))
+    )
+    route = Route(
+        destination,
+        Ledger(store, config.dedup_policy, scope=scope_of(target.address)),
+        quarantine,
+        limits=BatchLimits(batch_instances=config.send_batch_size),
+        sleep=lambda seconds: (stop.wait(seconds), None)[1],
+    )
+    return Plan(
+        route,
+        quarantine,
+        config.archive_dir,
+        keep_archive=config.move_zip_to_archive,
+        keep_members=None if config.delete_extracted_after_upload else config.work_dir / "extracted",
+        language=config.ours.report_language,
+        verb=target.store_verb,
+        tell=tell,
+    )
 
 
 def queue_of(config: Config) -> Path:
@@ -318,11 +342,11 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _note_destination(path: Path, name: str) -> None:
-    """Say where the destination is another one: the ledger does not know which of them has what."""
+    """Say where the destination is another one: it is sent all that is dropped from now on."""
     before = path.read_text(encoding="utf-8") if path.exists() else name
     if before != name:
         _console.warning(
-            "The destination is %s and was %s: what state_db knows is not sent to the new one",
+            "The destination is %s and was %s: what that one has does not count for the new one",
             name,
             before,
         )

@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,13 @@ from ponte.ingest import Entry, Route, Settled, Transform, ingest
 from ponte.ingesting.page import Language
 from ponte.ingesting.report import Report
 from ponte.quarantine import Quarantine, QuarantineRecord
-from watcher.files import Identity, chunks, move, safe_name, sync_folder, write_whole
+from watcher.files import chunks, write_whole
+from watcher.filing import PAGE, REPORT, name_in, put_away
 from watcher.item import Item
 from watcher.logfile import BRIEF, CONSOLE, LOGGER
 
 _log = logging.getLogger(LOGGER)
 _console = logging.getLogger(CONSOLE)
-_REPORT, _PAGE = ".report.json", ".report.html"
 
 
 class Stopped(Exception):
@@ -70,14 +70,13 @@ class Work:
         """
         if not item.journal.settled:
             self._file(item, self._ingest(item))
-        self._put_away(item)
+        put_away(item, self._plan.archive_dir)
 
     def _ingest(self, item: Item) -> Report:
         """The report on the whole archive, parts from before an interruption included."""
-        before = Identity.of(item.archive.stat())
-        if item.journal.sha256 is None:
-            with item.archive.open("rb") as stream:
-                item.note(sha256=hashlib.file_digest(stream, "sha256").hexdigest())
+        if not item.is_as_noted():
+            item.forget_parts()
+            note_digest(item)
         report = _report(item)
         first = 0
         for position, part in item.parts():
@@ -87,8 +86,7 @@ class Work:
             self._bring(item, report, first)
         except UnsafeArchive as error:
             report.refuse(error)
-        if Identity.of(item.archive.stat()) != before:
-            item.forget_parts()
+        if not item.is_as_noted():
             raise Changed("The archive changed while it was read")
         report.finish()
         if report.reason:
@@ -158,14 +156,11 @@ class Work:
 
     def _file(self, item: Item, report: Report) -> None:
         """Write the report beside where the archive goes; then, in the journal, that all is settled."""
-        folder, name = self._plan.archive_dir, item.journal.filed_as
-        folder.mkdir(parents=True, exist_ok=True)
-        if name is None:
-            name = _reserve(folder, item)
-            item.note(filed_as=name)
+        folder = self._plan.archive_dir
+        name = name_in(folder, item)
         said = report.as_json()
-        write_whole(folder / f"{name}{_PAGE}", report.as_page(self._plan.language).encode(errors="replace"))
-        write_whole(folder / f"{name}{_REPORT}", json.dumps(said, indent=1).encode())
+        write_whole(folder / f"{name}{PAGE}", report.as_page(self._plan.language).encode(errors="replace"))
+        write_whole(folder / f"{name}{REPORT}", json.dumps(said, indent=1).encode())
         if self._plan.tell is not None:
             self._plan.tell(item.id, said)
         item.note(settled=True, delete=not self._is_kept(said))
@@ -187,35 +182,16 @@ class Work:
         warned = any(entry["destination"]["status"] == "stored_with_warning" for entry in said["entries"])
         return self._plan.keep_archive or warned or said["verdict"] != "done"
 
-    def _put_away(self, item: Item) -> None:
-        """Move the archive to its place, or remove it, and forget the item. A crash in between is no harm."""
-        name = item.journal.filed_as or item.id
-        if item.archive.exists() and not item.journal.delete:
-            folder = self._plan.archive_dir
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                move(item.archive, folder / name)
-            except FileExistsError:
-                move(item.archive, folder / _with_id(name, item))
-        item.remove()
-        sync_folder(item.folder.parent)
+
+def note_digest(item: Item) -> None:
+    """Note what the archive is now. Raises `Changed`."""
+    status = item.archive.stat()
+    with item.archive.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    item.note(sha256=sha256, size=status.st_size, modified_ns=status.st_mtime_ns)
+    if not item.is_as_noted():
+        raise Changed("The archive changed while it was read")
 
 
 def _report(item: Item) -> Report:
     return Report(item.journal.name, sha256=item.journal.sha256, arrived_at=item.arrived_at)
-
-
-def _reserve(folder: Path, item: Item) -> str:
-    """What the archive was called, if that is still free, report included; with the item's id if not."""
-    name = safe_name(item.journal.name)
-    for candidate in (name, _with_id(name, item)):
-        with suppress(FileExistsError):
-            if not (folder / candidate).exists():
-                (folder / f"{candidate}{_REPORT}").touch(exist_ok=False)
-                return candidate
-    return _with_id(name, item)
-
-
-def _with_id(name: str, item: Item) -> str:
-    stem, _, suffix = name.rpartition(".")
-    return f"{stem}.{item.id}.{suffix}"

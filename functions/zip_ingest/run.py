@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -117,7 +117,7 @@ class Run:
         archive_id, number, position = self.archive.archive_id, self.archive.parts, waiting[-1].position
         self._reports.put_part(archive_id, number, part, found)
         self.archives.checkpoint(archive_id, run=self.name, position=position, parts=number + 1)
-        self.archive = self.archives.get(archive_id)
+        self.archive = replace(self.archive, position=position, parts=number + 1, silent=0, setbacks=0)
         _count(counts)
 
     def _refuse(self, error: UnsafeArchive) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -141,23 +143,24 @@ def test_an_orthanc_takes_it_by_its_own_interface_too(
 @pytest.mark.dcmtk
 def test_killed_again_and_again_each_instance_arrives_once_in_effect(tmp_path: Path) -> None:
     """Wherever it dies, the next start goes on; what was confirmed is not sent again."""
-    numbers = range(1, 61)
+    numbers, queue = range(1, 201), tmp_path / "work" / "queue"
     (tmp_path / "pacs").mkdir()
     with dcmqrscp(tmp_path / "pacs") as pacs:
         clinic = Clinic(tmp_path, old_file(tmp_path, pacs.port, DCMTK_AE, batch=3))
         clinic.drop("exame.zip", exam(*numbers))
-        for stored in (1, 13, 31):
+        for stored in (1, 40, 80):
             with clinic.watch() as process:
                 clinic.until_logged("C-STORE OK", stored)
                 process.kill()
         assert not (clinic.archive / "exame.zip").exists()
         with clinic.watch():
             report = clinic.report("exame.zip")
+            wait_for(lambda: not list(queue.iterdir()), timeout_s=WAIT_S, msg="the queue is not empty")
         kept = [str(pydicom.dcmread(BytesIO(data)).SOPInstanceUID) for data in pacs.stored]
     assert sorted(kept) == sorted(uids(*numbers))
-    assert (report["verdict"], report["totals"]["accepted"], report["totals"]["entries"]) == ("done", 60, 60)
+    totals = report["totals"]
+    assert (report["verdict"], totals["accepted"], totals["entries"]) == ("done", 200, 200)
     assert (clinic.archive / "exame.zip").read_bytes() == exam(*numbers)
-    assert list((tmp_path / "work" / "queue").iterdir()) == []
 
 
 @pytest.mark.dcmtk
@@ -194,3 +197,33 @@ def test_what_is_wrong_with_the_file_is_said_by_name_and_ends_it(tmp_path: Path)
     with clinic.watch() as process:
         assert process.wait(WAIT_S) == 2
     assert "dicom.peer_ae_title" in (tmp_path / "console.log").read_text()
+
+
+def test_a_second_sigterm_ends_it_at_once_and_the_archive_waits(tmp_path: Path) -> None:
+    """The peer takes the connection and says nothing: the first signal would wait for it."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        clinic = Clinic(tmp_path, old_file(tmp_path, silent.getsockname()[1], "SILENT"))
+        clinic.drop("exame.zip", exam(1))
+        with clinic.watch() as process:
+            connection, _ = silent.accept()
+            with connection:
+                process.send_signal(signal.SIGTERM)
+                wait_for(lambda: _ended(process), timeout_s=WAIT_S, msg="it does not end")
+        assert process.returncode == 128 + signal.SIGTERM
+    assert len(list((tmp_path / "work" / "queue").glob("*/archive.zip"))) == 1
+
+
+def test_a_state_of_another_program_ends_it_and_stands_in_the_log(tmp_path: Path) -> None:
+    clinic = Clinic(tmp_path, old_file(tmp_path, 104, "NOBODY"))
+    (tmp_path / "state").mkdir()
+    with closing(sqlite3.connect(tmp_path / "state" / "state.sqlite")) as old, old:
+        old.execute("CREATE TABLE processed (uid TEXT)")
+    with clinic.watch() as process:
+        assert process.wait(WAIT_S) == 2
+    assert "| ERROR | Not begun: paths.state_db: state.sqlite is a database of another program" in clinic.log
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """One signal more: two that come together are one."""
+    process.send_signal(signal.SIGTERM)
+    return process.poll() is not None

@@ -27,8 +27,9 @@ FORBIDDEN = {
         "render", "callback", "infra", "cli", "router",
     },
     "functions/callback": {"render", "infra", "cli", "pydicom", "numpy"},
-    "functions/render": {"callback", "infra", "cli"},
-    "edge/router": {"render", "callback", "infra", "cli"},
+    "functions/render": {"callback", "zip_ingest", "infra", "cli"},
+    "functions/zip_ingest": {"callback", "render", "infra", "cli", "numpy", "pynetdicom"},
+    "edge/router": {"render", "callback", "zip_ingest", "infra", "cli"},
 }  # fmt: skip
 
 

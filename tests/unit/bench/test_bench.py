@@ -35,6 +35,11 @@ def test_a_generated_study_has_the_same_pixels_each_time(shape: str, tmp_path: P
     assert one.StudyInstanceUID != other.StudyInstanceUID
 
 
+def test_a_study_has_as_many_instances_as_were_asked_for(tmp_path: Path) -> None:
+    make_study("us", tmp_path / "more", instances=3)
+    assert len(list((tmp_path / "more").iterdir())) == 3
+
+
 def test_ratios_in_the_table_are_to_ours() -> None:
     figures = {"cpu": 1.0, "wall": 2.0, "bytes": 1e6, "import_cpu": 0.5}
     table = whole_job.as_table({"ct": {"ours": figures, "straightforward": {**figures, "cpu": 3.0}}})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cli.destinations import DicomNode, open_destination, read_node, shown
+from cli.destinations import DicomNode, open_destination, open_inbox, read_node, shown
 from ponte.errors import InvalidRequest
 from ponte.orthanc import OrthancDestination
 from ponte.stow import StowDestination
@@ -143,3 +143,9 @@ def test_a_password_is_never_in_an_error(text: str) -> None:
 )
 def test_an_address_is_shown_without_its_secrets(text: str, expected: Any) -> None:
     assert shown(text) == expected
+
+
+@pytest.mark.parametrize("text", ["s3://user@bucket", "s3://bucket:80/x", "s3://bucket/x?y=1", "s3:///x"])
+def test_an_inbox_is_a_bucket_and_a_prefix(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        open_inbox(text)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ponte.destination import Outcome
-from ponte.errors import AccessRefused, DestinationUnavailable
+from ponte.errors import AccessRefused, DestinationUnavailable, StorageFull
 from ponte.quarantine import FolderQuarantine
 from tests.destinations import Recorder
 from tests.factories import encode, make_ct
@@ -231,3 +231,42 @@ def test_an_answer_that_is_refused_is_said_with_the_destinations_words(
     entry = answer["entries"][0]
     assert (entry["verdict"], entry["reason"]) == ("quarantined", "DESTINATION_REFUSED")
     assert entry["destination"] == {"status": "refused", "detail": "no such class", "reason": 0x0122}
+
+
+def test_what_one_destination_has_is_no_duplicate_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers = {"http://one/dicom-web": Recorder(), "http://two/dicom-web": Recorder()}
+    monkeypatch.setattr("cli.destinations.open_destination", lambda to, **_: servers[to])
+    path, words = zipped(tmp_path), []
+    for to in (*servers, *servers):
+        run(monkeypatch, "ingest", path, "--to", to, "--state-db", tmp_path / "db", "--json")
+        (answer,) = json.loads(capsys.readouterr().out)["archives"]
+        words.append({entry["verdict"] for entry in answer["entries"]})
+    assert words == [{"accepted"}, {"accepted"}, {"duplicate"}, {"duplicate"}]
+    assert all(len(server.held) == 2 for server in servers.values())
+
+
+def test_a_report_that_cannot_be_written_is_said_beside_what_was_done(
+    tmp_path: Path, destination: Recorder, ingested: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cli.ingest._write_report", full)
+    code, (answer,) = ingested(zipped(tmp_path), "--report", tmp_path / "reports")
+    assert (code, answer["error"]["code"], answer["totals"]["delivered"]) == (1, "MEMORY", 2)
+
+
+def test_a_quarantine_without_room_is_an_error_of_the_run(
+    tmp_path: Path, destination: Recorder, ingested: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageFull("The quarantine holds its bytes")
+
+    monkeypatch.setattr(FolderQuarantine, "keep", full)
+    path = tmp_path / "exam.zip"
+    for data in (archive()[:-5], archive({"a": b"text"})):
+        path.write_bytes(data)
+        code, (answer,) = ingested(path, "--quarantine", tmp_path / "kept")
+        assert (code, answer["verdict"], answer["error"]["code"]) == (3, "partial", "MEMORY")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,15 @@ def test_a_stack_that_is_up_is_not_started_again(folder: state.StateFolder) -> N
 
     assert code == 0
     assert text.startswith("already up\nAPI       http://127.0.0.1:9000 ")
+
+
+def test_where_there_is_an_inbox_it_is_said_how_to_put_a_zip_there(folder: state.StateFolder) -> None:
+    with folder.owned():
+        folder.write(STATE)
+        assert "ZIP" not in run("status")[1]
+        folder.write(replace(STATE, inbox_bucket="inbox-1", emulator_url="http://127.0.0.1:1234"))
+        text = run("status")[1]
+    assert "curl -sS -T exam.zip http://127.0.0.1:1234/inbox-1/exam.zip" in text
 
 
 def test_taking_down_what_is_not_up_is_no_error(folder: state.StateFolder) -> None:

@@ -110,6 +110,28 @@ def test_what_was_never_confirmed_is_not_known(store: Store) -> None:
     assert ledger.claim("1.2.3", ONE, "third") == DUPLICATE
 
 
+def test_a_claim_that_ended_is_in_nobodys_way_whatever_the_digest(store: Store) -> None:
+    now = [1000.0]
+    ledger = Ledger(store, Policy.UID_THEN_SHA256, lease_s=60, now=lambda: now[0])
+    assert ledger.claim("1.2.3", ONE, "died") == NEW
+    now[0] += 61
+    assert ledger.claim("1.2.3", OTHER, "second") == NEW
+
+
+def test_destinations_in_one_store_do_not_know_of_each_other(store: Store) -> None:
+    one, two = (Ledger(store, Policy.UID_THEN_SHA256, scope=scope) for scope in ("one#", "two#"))
+    arrive(one, "1.2.3", ONE)
+    assert two.claim("1.2.3", OTHER, "first") == NEW
+
+
+def test_what_an_operator_decides_is_known_instead_of_what_was(store: Store) -> None:
+    ledger = Ledger(store, Policy.UID_THEN_SHA256)
+    arrive(ledger, "1.2.3", ONE)
+    ledger.record("1.2.3", OTHER, "operator")
+    assert ledger.claim("1.2.3", OTHER, "second") == DUPLICATE
+    assert ledger.claim("1.2.3", ONE, "second") == CONFLICT
+
+
 def test_a_claim_that_is_given_back_is_anybodys(store: Store) -> None:
     ledger = Ledger(store, Policy.UID_ONLY)
     assert ledger.claim("1.2.3", ONE, "first") == NEW

@@ -226,3 +226,7 @@ def test_an_archive_that_is_released_is_ingested_anew(quarantine: FolderQuaranti
     assert list(destination.held.values()) == list(GOOD.values())
     broken = quarantine.keep(WHOLE, [archive()[:-3]])
     assert release(quarantine, broken, Exit(destination, "pacs")).detail.startswith("ZIP_TRUNCATED")
+    mixed = quarantine.keep(WHOLE, [archive({"new": encode(make_ct(9)), "text": b"text"})])
+    done = release(quarantine, mixed, Exit(destination, "pacs"))
+    assert (done.status, done.detail) == ("partial", "1 delivered, 0 known, 1 quarantined")
+    assert quarantine.show(mixed).released is None

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from infra.local.process import wait_for
-from ponte.destination import Outcome, Outgoing
+from ponte.destination import Destination, Outcome, Outgoing
 from ponte.errors import PonteError
 from tests.factories import encode, make_ct
 from tests.hazards.archives import archive
 from watcher.config import read_config
 from watcher.logfile import CONSOLE, LOGGER, open_log
 from watcher.service import Backoff, Target, open_watcher
+from watcher.shipping import Inbox
 
-WAIT_S = 30.0
+WAIT_S = 120.0
 QUICK = Backoff(first_s=0.02, longest_s=0.05)
 
 
@@ -85,10 +86,13 @@ class Box:
         self.path.write_text(json.dumps(sections))
 
     @contextmanager
-    def run(self) -> Iterator[threading.Event]:
-        """The watcher in a thread; at the end it is stopped, and must end."""
+    def run(
+        self, destination: Destination | Inbox | None = None, address: str = "dicom://PACS@pacs:104"
+    ) -> Iterator[threading.Event]:
+        """The watcher in a thread; at the end it is stopped, and must end. Without another: to the PACS."""
         config, stop = read_config(self.path), threading.Event()
-        with open_watcher(config, Target(self.pacs, "PACS@pacs:104"), stop, backoff=QUICK) as watcher:
+        target = Target(destination or self.pacs, "PACS@pacs:104", address)
+        with open_watcher(config, target, stop, backoff=QUICK) as watcher:
             open_log(config)
             thread = threading.Thread(target=watcher.run)
             thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -45,7 +46,9 @@ def _counting(name: str, call: Callable[..., Any], number: int, counted: list[st
 
 def run_through(box: Box) -> None:
     """What the watcher's threads do, one after the other: look, take, work off."""
-    with open_watcher(read_config(box.path), Target(box.pacs, "PACS"), threading.Event()) as watcher:
+    with open_watcher(
+        read_config(box.path), Target(box.pacs, "PACS", "dicom://PACS@pacs"), threading.Event()
+    ) as watcher:
         for _ in range(2):
             watcher._look_once()
         for item in list(watcher._items.values()):
@@ -108,3 +111,26 @@ def test_a_damaged_journal_begins_the_archive_anew(tmp_path: Path) -> None:
     run_through(box)
     assert box.pacs.stores == uids(1)
     assert (box.archive / f"{folder.name}.zip").read_bytes() == exam(1)
+
+
+def test_fs_05_an_archive_that_changed_while_nobody_looked_begins_anew(tmp_path: Path) -> None:
+    """What was settled before was about another archive."""
+    box = Box(tmp_path, behavior=QUICKLY)
+    box.drop("exame.zip", exam(1, 2))
+    box.pacs.on_store = lambda instance: killed() if box.pacs.stores else None
+    with pytest.raises(Killed):
+        run_through(box)
+    box.pacs.on_store = lambda instance: None
+    (archive,) = box.work.glob("queue/*/archive.zip")
+    archive.write_bytes(exam(3, 4, 5))
+    run_through(box)
+    close_log()
+    (report,) = box.archive.glob("*.report.json")
+    assert [entry["name"] for entry in json.loads(report.read_bytes())["entries"]] == [
+        "IM3.dcm", "IM4.dcm", "IM5.dcm",
+    ]  # fmt: skip
+    assert (box.archive / "exame.zip").read_bytes() == exam(3, 4, 5)
+
+
+def killed() -> None:
+    raise Killed

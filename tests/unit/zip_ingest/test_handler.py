@@ -18,6 +18,7 @@ from tests.factories import encode, make_ct
 from tests.hazards.archives import GOOD, archive
 from tests.unit.zip_ingest.conftest import INBOX, Inbox, archive_id_of, event, record
 from zip_ingest import run
+from zip_ingest.settings import ingest_settings
 
 NOTHING_FAILED: dict[str, Any] = {"batchItemFailures": []}
 
@@ -305,6 +306,16 @@ def test_without_a_destination_nothing_is_taken_and_somebody_is_told(
     arrived = inbox.put(archive())
     assert inbox.handle(arrived) == NOTHING_FAILED
     assert (inbox.row(arrived).setbacks, inbox.row(arrived).position) == (1, 0)
+
+
+def test_another_destination_gets_what_the_first_one_has(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.handle(inbox.put(archive()))
+    monkeypatch.setenv("INGEST_DESTINATION", "dicom://OTHER@pacs.example:104")
+    ingest_settings.cache_clear()
+    inbox.handle(inbox.put(archive()), message_id="m-2")
+    assert len(inbox.pacs.received) == 4
 
 
 def test_a_fault_of_ours_is_a_setback_and_not_a_lost_archive(

@@ -78,6 +78,11 @@ class ClaimLost(TransientError):
     default_code = "CLAIM_LOST"
 
 
+def scope_of(destination: str) -> str:
+    """What tells the rows of this destination from those of others in the same store; "" for none."""
+    return f"{hashlib.sha256(destination.encode()).hexdigest()[:16]}#" if destination else ""
+
+
 class Store(Protocol):
     """Where the rows are."""
 
@@ -98,18 +103,21 @@ class Store(Protocol):
 
 
 class Ledger:
-    """The ledger of one destination."""
+    """The ledger of one destination. Where a store has those of several, `scope` tells them apart: what one
+    has is no duplicate for another."""
 
     def __init__(
         self,
         store: Store,
         policy: Policy,
         *,
+        scope: str = "",
         lease_s: float = _DEFAULT_LEASE_S,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._policy = policy
+        self._scope = scope
         self._lease_s = lease_s
         self._now = now
 
@@ -166,18 +174,19 @@ class Ledger:
         """The key that the policy goes by, and the other. UIDs stand there hashed: they name a patient."""
         if not sop_instance_uid:
             raise NotDicom("SOP Instance UID (0008,0018) is absent", code="MISSING_UID")
-        by_uid, by_digest = f"uid#{hashlib.sha256(sop_instance_uid.encode()).hexdigest()}", f"sha256#{sha256}"
+        by_uid = f"{self._scope}uid#{hashlib.sha256(sop_instance_uid.encode()).hexdigest()}"
+        by_digest = f"{self._scope}sha256#{sha256}"
         return (by_digest, by_uid) if self._policy is Policy.SHA256_ONLY else (by_uid, by_digest)
 
     def _decide(self, row: Row | None, mine: Row) -> Claim:
         if row is None:
             return Claim(Finding.NEW)
         other_digest = row.digest != mine.digest
+        if not row.is_known and (row.owner == mine.owner or row.expires_at <= self._now()):
+            return Claim(Finding.NEW)
         if other_digest and self._policy is Policy.UID_THEN_SHA256:
             return Claim(Finding.CONFLICT, other_digest)
         if row.is_known:
             mine_already = row.owner == mine.owner and bool(mine.owner) and not other_digest
             return Claim(Finding.DONE if mine_already else Finding.DUPLICATE, other_digest)
-        if row.owner == mine.owner or row.expires_at <= self._now():
-            return Claim(Finding.NEW)
         return Claim(Finding.PENDING, other_digest)

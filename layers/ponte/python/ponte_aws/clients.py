@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 _CONFIG = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 4})
-RANGES = _CONFIG.merge(Config(max_pool_connections=40, retries={"total_max_attempts": 1}))
+RANGES = _CONFIG.merge(
+    Config(max_pool_connections=40, retries={"total_max_attempts": 1}, signature_version="s3v4")
+)
 """For `ponte_aws.s3range`, which tries again by itself, and reads several ranges at once."""
 
 

@@ -10,8 +10,8 @@ from ponte.ingesting.entry import Settled
 
 @dataclass(slots=True)
 class Counts:
-    """Sums over what was settled. `reasons` and `notes` count by code; `duplicate` includes
-    `other_content`, duplicates by UID whose bytes are others."""
+    """Sums over what was settled. `reasons` and `notes` count by code; `other_content` counts the duplicates
+    by UID whose bytes are not those that are known."""
 
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -20,6 +20,7 @@ class Counts:
     delivered: int = 0
     delivered_bytes: int = 0
     warnings: int = 0
+    other_content: int = 0
 
     def add(self, settled: Settled) -> None:
         """Count these too."""
@@ -28,6 +29,7 @@ class Counts:
             if entry.reason:
                 self.reasons[entry.reason] += 1
             self.notes.update(entry.notes)
+            self.other_content += entry.other_content
             self.size_bytes += entry.size_bytes
             if entry.delivered:
                 self.delivered += 1

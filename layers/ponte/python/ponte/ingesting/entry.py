@@ -32,6 +32,7 @@ class Entry:
     `ordinal` counts from 1 within one run; `place` is the same in every run over the archive ("7", or "7.2"
     for the second member of the archives that stand after its seventh). `sha256` is over the dataset;
     `received_sha256` and `sent_sha256` are over the whole instance, where what is sent is not what came.
+    `other_content` marks a duplicate by UID whose bytes are not those that are known.
     `values` has what `Route.keep` asked for, as raw bytes: it is never shown.
     """
 
@@ -52,6 +53,7 @@ class Entry:
     quarantine_id: str | None = None
     received_sha256: str | None = None
     sent_sha256: str | None = None
+    other_content: bool = False
 
     @property
     def delivered(self) -> bool:

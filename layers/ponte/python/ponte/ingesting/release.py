@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from ponte.archive import Archive
 from ponte.dedup import Ledger
@@ -19,7 +19,8 @@ from ponte.ingesting.spool import Spool, chunks
 from ponte.quarantine import Kept, Quarantine, Release
 from ponte.scan import Scanner
 
-NOT_SENT = "not_sent"
+NOT_SENT: Final = "not_sent"
+PARTIAL: Final = "partial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def _instance(kept: Kept, stream: BinaryIO, _: Quarantine, way: Exit) -> tuple[s
 
 
 def _archive(kept: Kept, stream: BinaryIO, quarantine: Quarantine, way: Exit) -> tuple[str, str]:
-    """Stored where every member was delivered, or is known there."""
+    """Stored where every member was delivered, or is known there; partial where some were."""
     try:
         archive = Archive(stream)
     except PermanentError as error:
@@ -81,4 +82,6 @@ def _archive(kept: Kept, stream: BinaryIO, quarantine: Quarantine, way: Exit) ->
     known = counts.delivered + counts.verdicts["duplicate"]
     said = f"{counts.delivered} delivered, {counts.verdicts['duplicate']} known, "
     said += f"{counts.verdicts['quarantined']} quarantined"
-    return ("stored" if known and not counts.verdicts["quarantined"] else NOT_SENT), said
+    if not known:
+        return NOT_SENT, said
+    return (PARTIAL if counts.verdicts["quarantined"] else "stored"), said

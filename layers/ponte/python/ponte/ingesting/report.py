@@ -75,6 +75,7 @@ class Report:
     def interrupt(self, error: PonteError) -> None:
         """It was not gone through to its end. A later `finish`, of the run that goes on, undoes that."""
         self._error = (error.code, error.detail)
+        self._finished = False
 
     def finish(self) -> None:
         """It was gone through to its end. Until then a report is `partial`."""
@@ -117,7 +118,8 @@ class Report:
 
     @property
     def totals(self) -> dict[str, Any]:
-        """`entries accepted duplicate skipped quarantined delivered not_delivered bytes delivered_bytes`,
+        """`entries accepted duplicate skipped quarantined other_content delivered not_delivered bytes
+        delivered_bytes` (`other_content`: duplicates by UID whose bytes are not those that are known),
         `reasons` and `notes` by code, `latency_s` from arrival to the last confirmation (None where there is
         none)."""
         rows = self._rows.values()
@@ -127,6 +129,7 @@ class Report:
         return {
             "entries": len(rows),
             **{word: verdicts[word] for word in ("accepted", "duplicate", "skipped", "quarantined")},
+            "other_content": sum(row.get("other_content", False) for row in rows),
             "delivered": len(delivered),
             "not_delivered": len(rows) - len(delivered),
             "bytes": sum(row["size_bytes"] for row in rows),
@@ -189,6 +192,7 @@ def _row(entry: Entry) -> Row:
             "reason": entry.destination.reason,
         },
         "quarantine_id": entry.quarantine_id,
+        "other_content": entry.other_content,
     }
 
 

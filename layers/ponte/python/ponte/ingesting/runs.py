@@ -11,19 +11,24 @@ from secrets import token_hex
 from ponte.dedup import Row, Store
 
 
-def begin(store: Store, sha256: str) -> str:
-    """The identity of the run over this archive: of the one that was interrupted, if there is one."""
+def begin(store: Store, sha256: str, scope: str = "") -> str:
+    """The identity of the run over this archive: of the one that was interrupted, if there is one.
+
+    `scope` is that of the ledger.
+    """
     fresh = Row(sha256, token_hex(8))
-    row = store.get(_key(sha256))
+    row = store.get(_key(sha256, scope))
     if row is None:
-        row = fresh if store.swap(_key(sha256), None, fresh) else store.get(_key(sha256)) or fresh
+        row = (
+            fresh if store.swap(_key(sha256, scope), None, fresh) else store.get(_key(sha256, scope)) or fresh
+        )
     return f"{sha256}#{row.owner}"
 
 
-def end(store: Store, sha256: str) -> None:
+def end(store: Store, sha256: str, scope: str = "") -> None:
     """It was gone through: whoever comes with the same archive is somebody else."""
-    store.swap(_key(sha256), store.get(_key(sha256)), None)
+    store.swap(_key(sha256, scope), store.get(_key(sha256, scope)), None)
 
 
-def _key(sha256: str) -> str:
-    return f"run#{sha256}"
+def _key(sha256: str, scope: str) -> str:
+    return f"{scope}run#{sha256}"

@@ -73,7 +73,8 @@ class Settler:
                 case Finding.DONE:
                     self._note(item, "accepted", destination=_BEFORE)
                 case Finding.DUPLICATE:
-                    self._note(item, "duplicate", detail=_CONFLICT if claim.other_digest else "")
+                    detail = _CONFLICT if claim.other_digest else ""
+                    self._note(item, "duplicate", detail=detail, other_content=claim.other_digest)
         return ready, later
 
     def _send(self, items: Sequence[Item]) -> None:
