@@ -9,6 +9,7 @@ import sys
 from bench import (
     assembly,
     fetch,
+    forward,
     imports,
     ingest,
     load,
@@ -37,6 +38,7 @@ BENCHES = {
     "load": load,
     "spool": spool,
     "organise": organise,
+    "forward": forward,
 }
 
 

@@ -69,6 +69,7 @@ class Committer:
         self._turn = Lock()
         self._doubtful: list[Instance] = []
         self._suspect = False
+        self._closed = False
         self._failed_at = 0.0
 
     @property
@@ -113,8 +114,9 @@ class Committer:
             raise NotCommitted(f"The database cannot be written: {_why(error)}") from error
 
     def close(self) -> None:
-        """Let go of the database, once whoever has the turn is done."""
+        """Let go of the database, once whoever has the turn is done. Nothing is committed for who comes later."""
         with self._turn:
+            self._closed = True
             self._database.close()
 
     def _submit(self, change: Change) -> None:
@@ -132,6 +134,8 @@ class Committer:
             batch, self._waiting = self._waiting, []
         for change in batch:
             change.taken = True
+        if self._closed:
+            return
         try:
             self._make_sound()
             self._commit(batch)

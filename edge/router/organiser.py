@@ -218,7 +218,7 @@ class Organiser:
             if self._folders.link(file, linked.folder, linked.file):
                 return True
             other = rows.other_name(linked.file, linked.number)
-            self._run(lambda database: rows.rename(database, linked.number, other))
+            self._run(lambda database: rows.rename(database, linked.number, linked.file, other))
             return self._folders.link(file, linked.folder, other)
         except OSError as error:
             if isinstance(error, FileNotFoundError) and not file.exists():

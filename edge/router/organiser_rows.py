@@ -151,9 +151,9 @@ def give_name(database: Database, number: int, study_instance_uid: str, part: in
     return file
 
 
-def rename(database: Database, number: int, file: str) -> None:
+def rename(database: Database, number: int, file: str, other: str) -> None:
     """Another name, where somebody else's file has the first."""
-    database.run("UPDATE organised SET file = ? WHERE number = ?", (file, number))
+    database.run("UPDATE organised SET file = ? WHERE number = ? AND file = ?", (other, number, file))
 
 
 def other_name(file: str, number: int) -> str:
@@ -232,16 +232,20 @@ def mark_removed(database: Database, numbers: Sequence[int]) -> None:
         database.run("UPDATE instances SET state = 'removed' WHERE number = ? AND state = 'kept'", (number,))
 
 
-def is_kept(database: Database, number: int) -> bool:
-    """True where this very instance is kept."""
-    query = "SELECT 1 FROM instances WHERE number = ? AND state = 'kept'"
-    return database.run(query, (number,)).fetchone() is not None
+def is_kept(database: Database, number: int, place: str) -> bool:
+    """True where this very instance is kept. Rows that were built again have other numbers."""
+    query = "SELECT 1 FROM instances WHERE number = ? AND place = ? AND state = 'kept'"
+    return database.run(query, (number, place)).fetchone() is not None
 
 
-def mark_missing(database: Database, number: int) -> None:
+def mark_missing(database: Database, number: int, place: str) -> None:
     """It is kept no more, and nobody meant that: it is taken when it is sent again."""
-    database.run("UPDATE instances SET state = 'missing' WHERE number = ? AND state = 'kept'", (number,))
-    forget_names(database, [number])
+    query = (
+        "UPDATE instances SET state = 'missing' WHERE number = ? AND place = ? AND state = 'kept'"
+        " RETURNING number"
+    )
+    if database.run(query, (number, place)).fetchall():
+        database.run("UPDATE organised SET file = NULL WHERE number = ?", (number,))
 
 
 def forget_missing(database: Database, study_instance_uid: str) -> None:
@@ -253,10 +257,11 @@ def forget_missing(database: Database, study_instance_uid: str) -> None:
     )
 
 
-def forget_names(database: Database, numbers: Sequence[int]) -> None:
+def forget_names(database: Database, gone: Iterable[Linked]) -> None:
     """After everything was taken from the disk."""
-    for number in numbers:
-        database.run("UPDATE organised SET file = NULL WHERE number = ?", (number,))
+    for one in gone:
+        query = "UPDATE organised SET file = NULL WHERE number = ? AND file = ?"
+        database.run(query, (one.number, one.file))
 
 
 def is_all_sent(database: Database, study_instance_uid: str) -> bool:

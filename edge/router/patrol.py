@@ -92,7 +92,9 @@ class Patrol:
             outcome = self._compare(instance)  # once more, from the disk
         if outcome in ("sound", "interrupted"):
             return outcome
-        if not run_apart(self._committer, lambda database: rows.is_kept(database, instance.number)):
+        if not run_apart(
+            self._committer, lambda database: rows.is_kept(database, instance.number, instance.place)
+        ):
             return "removed"
         alarm = {"damaged": "DIGEST_MISMATCH", "missing": "INSTANCE_MISSING", "unreadable": "UNREADABLE"}
         extra = {"alarm": alarm[outcome], "instance": instance.number}
@@ -100,7 +102,9 @@ class Patrol:
         if outcome == "damaged":
             self._put_away(instance)
         if outcome in ("damaged", "missing"):
-            run_apart(self._committer, lambda database: rows.mark_missing(database, instance.number))
+            run_apart(
+                self._committer, lambda database: rows.mark_missing(database, instance.number, instance.place)
+            )
         return outcome
 
     def _compare(self, instance: Instance) -> Outcome:

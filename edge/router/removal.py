@@ -94,7 +94,7 @@ class Remover:
             failpoint("removal-marked")
             gone = [linked for linked in due if self._take_away(linked)]
             if gone:
-                run_apart(self._committer, lambda database: _forget(database, gone))
+                run_apart(self._committer, lambda database: rows.forget_names(database, gone))
                 failpoint("removal-forgotten")
                 self._counters.add("ponte_removed_total", len(gone))
         return is_asking or len(gone) == BATCH
@@ -146,7 +146,3 @@ class Remover:
             log.error("instance not removed", extra=extra)
             return False
         return True
-
-
-def _forget(database: Database, due: list[Linked]) -> None:
-    rows.forget_names(database, [linked.number for linked in due])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from router.committer import Committer
 from router.database import Database
+from router.failpoint import failpoint
 
 
 def run_apart[T](committer: Committer, apply: Callable[[Database], T]) -> T:
@@ -32,6 +33,7 @@ def run_apart[T](committer: Committer, apply: Callable[[Database], T]) -> T:
         database.run("RELEASE apart")
 
     committer.run(guarded)
+    failpoint("changed")
     if failures:
         raise failures[0]
     return results[0]

@@ -24,7 +24,10 @@ PLACES = [
     "metadata-synced:3", "metadata-renamed", "removal-marked", "removal-unlinked", "removal-unlinked:3",
     "removal-removed", "removal-removed:4", "removal-forgotten",
 ]  # fmt: skip
-COMMITS = [f"committed:{count}" for count in range(1, 34, 4)]
+COMMITS = [
+    *(f"committed:{count}" for count in (1, 4, 8)),
+    *(f"changed:{count}" for count in range(1, 24, 4)),
+]
 
 
 def killed(root: Path, place: str, task: str = "receive") -> int:
@@ -81,7 +84,7 @@ def test_killed_anywhere_the_counts_are_right_in_the_end(tmp_path: Path, place: 
 ADOPTING = [
     "adoption-linked", "adoption-linked:6", "adoption-kept", "adoption-kept:5", "adoption-quarantined",
     "adoption-forgotten", "adoption-forgotten:2", "metadata-taken-in", "organised", "linked",
-    *(f"committed:{count}" for count in range(1, 28, 3)),
+    "committed:1", "committed:4", *(f"changed:{count}" for count in range(2, 31, 4)),
 ]  # fmt: skip
 
 

@@ -191,6 +191,14 @@ def test_a_file_that_is_still_written_is_left_until_it_rests(
     assert (house.store.count(), young.exists()) == (1, False)
 
 
+def test_a_file_from_the_future_is_taken(tmp_path: Path, opened: Callable[[], House]) -> None:
+    """FS-08: the clock was moved back."""
+    house = opened()
+    put(tmp_path / "future.dcm", encode(make_ct()), modified=house.day() + 86_400)
+    house.adopt()
+    assert house.store.count() == 1
+
+
 def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
     tmp_path: Path, opened: Callable[[], House], monkeypatch: pytest.MonkeyPatch
 ) -> None:
