@@ -31,11 +31,11 @@ class Free:
 
 
 def free_on(folder: Path) -> Free:
-    """Nothing, where the disk cannot be asked."""
+    """Less than nothing, where the disk cannot be asked."""
     try:
         found = os.statvfs(folder)
     except OSError:
-        return Free(0, None)
+        return Free(-1, None)
     return Free(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
 
 

@@ -22,7 +22,7 @@ import pytest
 from ponte_net import command
 from tests.corpus import ROOT
 from tests.factories import make_colour, make_ct
-from tests.told_scp import Conversation, Script, Stored, told_scp
+from tests.told_scp import Conversation, Stored, told_scp
 from tests.unit.router.forwarding import (
     all_in,
     dicom,
@@ -30,6 +30,7 @@ from tests.unit.router.forwarding import (
     outstanding,
     queue,
     receive,
+    recorder,
     rows,
     states,
     wait_for,
@@ -39,18 +40,6 @@ from tests.unit.router.store import Store, dataset_of
 
 def alarms(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.alarm for record in caplog.records if hasattr(record, "alarm")]
-
-
-def recorder(taken: list[Stored]) -> Script:
-    """An SCP that takes everything, and notes it before it answers, whatever becomes of the association."""
-
-    def serve(peer: Conversation) -> None:
-        peer.accept()
-        while (stored := peer.message()) is not None:
-            taken.append(stored)
-            peer.answer(stored)
-
-    return serve
 
 
 def uids(taken: list[Stored]) -> list[str]:

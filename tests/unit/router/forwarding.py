@@ -16,6 +16,7 @@ from router.destinations import read_destinations
 from router.forwarder import Forwarder, build
 from router.rules import Matching
 from router.savepoint import run_apart
+from tests.told_scp import Conversation, Script, Stored
 from tests.unit.router.store import Store
 
 QUICK = {"first_s": 0.05, "longest_s": 0.1, "alert_after_s": 0.2, "give_up_after_s": 600}
@@ -90,3 +91,15 @@ def outstanding(store: Store) -> list[bool]:
 def receive(store: Store, instances: Sequence[FileDataset]) -> None:
     for instance in instances:
         assert store.send(instance) == 0
+
+
+def recorder(taken: list[Stored]) -> Script:
+    """An SCP that takes everything, and notes it before it answers, whatever becomes of the association."""
+
+    def serve(peer: Conversation) -> None:
+        peer.accept()
+        while (stored := peer.message()) is not None:
+            taken.append(stored)
+            peer.answer(stored)
+
+    return serve

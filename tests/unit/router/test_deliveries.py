@@ -11,13 +11,13 @@ import pytest
 
 from ponte.destination import Outcome
 from router import delivery_rows
+from router.database import FILE_NAME
 from router.deliveries import Judge, Planner, pause_s
 from router.delivery_rows import Delivery
 from router.destinations import Retries, read_destinations
 from router.savepoint import run_apart
-from router.startup import rebuild
 from tests.factories import make_ct
-from tests.told_scp import Conversation, told_scp
+from tests.told_scp import Conversation, Stored, told_scp
 from tests.unit.router.forwarding import (
     all_in,
     dicom,
@@ -25,6 +25,7 @@ from tests.unit.router.forwarding import (
     outstanding,
     queue,
     receive,
+    recorder,
     rows,
     states,
     wait_for,
@@ -154,12 +155,12 @@ def test_what_was_removed_meanwhile_is_said_to_be_refused(store: Store) -> None:
 
 def test_when_the_rows_were_lost_everything_is_sent_again(store: Store) -> None:
     receive(store, [make_ct(number) for number in range(3)])
-    with told_scp(Conversation.serve) as scp, forwarding(store, dicom("pacs", scp.port)):
+    taken: list[Stored] = []
+    with told_scp(recorder(taken)) as scp, forwarding(store, dicom("pacs", scp.port)):
         wait_for(all_in(store, "pacs", "sent", 3), "sent")
-        store.committer.close()
-        database, findings = rebuild(store.spool, store.quarantine)
-        assert findings.adopted == 3
-        store.committer._database = database
+        for suffix in ("", "-wal", "-shm"):
+            (store.spool.folder / f"{FILE_NAME}{suffix}").unlink(missing_ok=True)
+        wait_for(lambda: len(taken) == 6, "all of them, again")
         wait_for(all_in(store, "pacs", "sent", 3), "sent again")
         assert outstanding(store) == [False] * 3
 

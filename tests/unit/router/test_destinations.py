@@ -6,10 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ponte.errors import InvalidRequest
-from router.destinations import TARGET, DicomNode, Inbox, WebServer, read_destinations, target
+from router.destinations import (
+    TARGET,
+    DicomNode,
+    Inbox,
+    Retries,
+    WebServer,
+    read_destinations,
+    target,
+)
 from router.links import DicomLink, HttpLink, credentials_of, open_link
+from router.rules import Match
+from tests.corpus import ROOT
 
 NODE = {"kind": "dicom", "name": "pacs", "host": "192.168.10.16", "port": 4243, "ae_title": "ZEROCLICK"}
 WEB = {"kind": "dicomweb", "name": "web", "url": "https://pacs.example/dicom-web"}
@@ -84,3 +95,15 @@ def test_passwords_stay_secret(tmp_path: Path) -> None:
 def test_a_user_without_a_password_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="go together"):
         read_destinations([{**WEB, "username": "u"}])
+
+
+def test_the_document_shows_what_can_be_set() -> None:
+    text = (ROOT / "docs/destinations.md").read_text(encoding="utf-8")
+    shown = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    assert [one.kind for one in read_destinations(shown["destinations"])] == ["dicom", "dicomweb", "s3"]
+    for kind in (DicomNode, WebServer, Inbox):
+        for name in kind.model_fields:
+            named = [f"`retry.{one}`" for one in Retries.model_fields] if name == "retry" else [f"`{name}`"]
+            assert all(one in text for one in named), name
+    for name in Match.model_fields:
+        assert f"`{name}`" in text
