@@ -6,7 +6,20 @@ import argparse
 import json
 import sys
 
-from bench import assembly, fetch, imports, ingest, load, memory, render, scan, send, spool, whole_job
+from bench import (
+    assembly,
+    fetch,
+    imports,
+    ingest,
+    load,
+    memory,
+    receive,
+    render,
+    scan,
+    send,
+    spool,
+    whole_job,
+)
 from bench.shapes import SHAPES
 
 BENCHES = {
@@ -19,6 +32,7 @@ BENCHES = {
     "scan": scan,
     "ingest": ingest,
     "send": send,
+    "receive": receive,
     "load": load,
     "spool": spool,
 }
