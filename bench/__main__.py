@@ -13,7 +13,11 @@ from bench import (
     ingest,
     load,
     memory,
+<<<<<<< HEAD
     organise,
+=======
+    receive,
+>>>>>>> spool
     render,
     scan,
     send,
@@ -32,6 +36,7 @@ BENCHES = {
     "scan": scan,
     "ingest": ingest,
     "send": send,
+    "receive": receive,
     "load": load,
     "spool": spool,
     "organise": organise,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import check, demo, doctor, ingest, preview, quarantine, render, router, stack, watch
+from cli import check, classify, demo, doctor, ingest, preview, quarantine, render, router, stack, watch
 from cli.output import ExitCode, print_error, print_line
 from cli.sources import SeveralStudies
 from ponte.errors import InvalidRequest, PonteError
@@ -28,6 +28,7 @@ app.command("render")(render.render)
 app.command("preview")(preview.preview)
 app.command("check")(check.check)
 app.command("ingest")(ingest.ingest)
+app.command("classify")(classify.classify)
 app.add_typer(quarantine.app)
 app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)

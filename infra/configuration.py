@@ -22,6 +22,7 @@ from infra.layers import Architecture
 from ponte.dedup import Policy
 
 _SECRET_ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6}")
+_MODEL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.-]+)+/?")
 _TIME_ZONE = re.compile(r"[A-Za-z]+([/_+-][A-Za-z0-9_+-]+)*")
 
 _DESTINATIONS = frozenset({"dicom", "http", "https", "orthanc+http", "orthanc+https"})
@@ -73,6 +74,16 @@ class Configuration(BaseModel):
     pdf_language: Literal["pt-BR", "en"] = "pt-BR"
     clinic_colour: str = Field(default="", pattern=r"^(#?[0-9a-fA-F]{6})?$")
     public_url: str = Field(default="", pattern=r"^(https?://[^\s]+)?$")
+
+    classify_model: str = ""
+    classify_model_key_arn: str = ""
+    classify_destination: str = ""
+    classify_auth_secret_arn: str = ""
+    classify_auth_key_arn: str = ""
+    classify_sr_class: Literal["comprehensive3d", "comprehensive", "enhanced"] = "comprehensive3d"
+    classify_saliency: bool = False
+    classify_any_body_part: bool = False
+    classify_concurrency: int = Field(default=2, ge=2, le=1000)
 
     ingest_destination: str = ""
     ingest_auth_secret_arn: str = ""
@@ -130,7 +141,14 @@ class Configuration(BaseModel):
                 ) from None
         return entries
 
-    @field_validator("ingest_destination")
+    @field_validator("classify_model")
+    @classmethod
+    def _model(cls, value: str) -> str:
+        if value and not _MODEL.fullmatch(value):
+            raise ValueError("is not s3://bucket/prefix, where manifest.json and the model are")
+        return value.rstrip("/")
+
+    @field_validator("ingest_destination", "classify_destination")
     @classmethod
     def _destination(cls, value: str) -> str:
         parts = urlsplit(value)
@@ -139,7 +157,7 @@ class Configuration(BaseModel):
                 "is none of dicom://AET@host:port, https://host/dicom-web, orthanc+https://host:8042"
             )
         if parts.password or (parts.scheme != "dicom" and "@" in parts.netloc):
-            raise ValueError("holds credentials: put them in Secrets Manager (INGEST_AUTH_SECRET_ARN)")
+            raise ValueError("holds credentials: put them in Secrets Manager (..._AUTH_SECRET_ARN)")
         return value
 
     @field_validator("dicom_wado_url", "create_log_url", "ingest_webhook_url")
@@ -159,7 +177,9 @@ class Configuration(BaseModel):
                 raise ValueError(f"{entry!r} is no origin (https://host:port) or CIDR")
         return entries
 
-    @field_validator("dicom_auth_secret_arn", "api_tokens_secret_arn", "ingest_auth_secret_arn")
+    @field_validator(
+        "dicom_auth_secret_arn", "api_tokens_secret_arn", "ingest_auth_secret_arn", "classify_auth_secret_arn"
+    )
     @classmethod
     def _secret(cls, value: str) -> str:
         if value and not _SECRET_ARN.fullmatch(value):
@@ -196,6 +216,10 @@ class Configuration(BaseModel):
                 "INGEST_DESTINATION is not set: INGEST_WEBHOOK_URL, INGEST_AUTH_SECRET_ARN, CLASSIFY and "
                 "RENDER_INGESTED are about archives that it would take"
             )
+        if self.classify and not self.classify_model:
+            raise ValueError("CLASSIFY needs CLASSIFY_MODEL: Ponte brings no model")
+        if self.classify_model and not self.dicom_wado_url:
+            raise ValueError("CLASSIFY_MODEL needs DICOM_WADO_URL, from where the studies are then fetched")
         if self.render_ingested and not self.dicom_wado_url:
             raise ValueError("RENDER_INGESTED needs DICOM_WADO_URL, from where the studies are then fetched")
 

@@ -28,7 +28,7 @@ from typing import Final, Literal, get_args
 from infra import elf, pruning
 
 Architecture = Literal["arm64", "x86_64"]
-Name = Literal["imaging", "network", "runtime", "fonts"]
+Name = Literal["imaging", "network", "runtime", "fonts", "classify"]
 
 ARCHITECTURES: Final[tuple[Architecture, ...]] = get_args(Architecture)
 NAMES: Final[tuple[Name, ...]] = get_args(Name)

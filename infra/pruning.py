@@ -37,6 +37,13 @@ _UNUSED: Final = (
     "numpy/f2py",
     "pydicom/data/charset_files",
     "pydicom/data/test_files",
+    # Its extension module holds the run time itself; the library is for other languages.
+    "onnxruntime/backend",
+    "onnxruntime/capi/libonnxruntime.so.*",
+    "onnxruntime/datasets",
+    "onnxruntime/quantization",
+    "onnxruntime/tools",
+    "onnxruntime/transformers",
     # Pillow's AVIF (8 MB of encoder) and Tk bindings; its plugins do without them.
     "PIL/_avif.*.so",
     "PIL/_imagingtk.*.so",

@@ -114,7 +114,7 @@ class Committer:
             raise NotCommitted(f"The database cannot be written: {_why(error)}") from error
 
     def close(self) -> None:
-        """Let go of the database, once whoever has the turn is done. Nothing is committed for who comes later."""
+        """Let go of the database when whoever has the turn is done. Nothing is committed after that."""
         with self._turn:
             self._closed = True
             self._database.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Final
 
 from aws_cdk import IgnoreMode
@@ -27,6 +28,7 @@ class Layers(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self._architecture = architecture
+        self._stubs = stubs
         self.ponte = self._layer(
             "Ponte",
             lambda_.Code.from_asset(
@@ -37,6 +39,11 @@ class Layers(Construct):
         self.network = self._layer("Network", self._third_party("network", stubs=stubs))
         self.imaging = self._layer("Imaging", self._third_party("imaging", stubs=stubs))
         self.fonts = self._layer("Fonts", self._third_party("fonts", stubs=stubs))
+
+    @cached_property
+    def classify(self) -> lambda_.LayerVersion:
+        """Only where there is a model to be run."""
+        return self._layer("Classify", self._third_party("classify", stubs=self._stubs))
 
     def _layer(self, construct_id: str, code: lambda_.Code) -> lambda_.LayerVersion:
         return lambda_.LayerVersion(

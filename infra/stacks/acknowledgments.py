@@ -8,6 +8,7 @@ from typing import Final
 from aws_cdk import Acknowledgment, Stack, Validations
 from constructs import IConstruct
 
+from infra.constructs.classify import RESULT_PREFIX
 from infra.constructs.function import PythonFunction
 from infra.constructs.inbox import OWN_PREFIXES, Inbox
 from infra.constructs.scheduler import DelayedMessages
@@ -91,6 +92,7 @@ def acknowledge(
     webhook_secret: IConstruct,
     delayed: DelayedMessages,
     functions: Mapping[str, PythonFunction],
+    model_objects: str,
     inbox: Inbox | None,
 ) -> None:
     """Record on each construct which findings stand, and why."""
@@ -98,6 +100,8 @@ def acknowledge(
         _record(function, FUNCTIONS)
     for name in ("Api", "Worker", "Callback"):
         _record(functions[name], _any_document(storage))
+    if "Classify" in functions:
+        _record(functions["Classify"], _any_result(storage, model_objects))
     _record(functions["Callback"], _any_schedule(delayed))
     _record(delayed, SCHEDULER_ROLE)
     _record(webhook_secret, WEBHOOK_SECRET)
@@ -117,6 +121,19 @@ def _any_document(storage: Storage) -> dict[str, str]:
     name = Stack.of(storage).get_logical_id(bucket)  # type: ignore[arg-type]  # a bucket has a CfnBucket
     finding = f"AwsSolutions-IAM5[Resource::<{name}.Arn>/{PDF_PREFIX}*]"
     return {finding: "Documents are named by jobs to come; the prefix is all that is known."}
+
+
+def _any_result(storage: Storage, model_objects: str) -> dict[str, str]:
+    bucket = storage.pdfs.node.default_child
+    name = Stack.of(storage).get_logical_id(bucket)  # type: ignore[arg-type]  # a bucket has a CfnBucket
+    return {
+        f"AwsSolutions-IAM5[Resource::<{name}.Arn>/{RESULT_PREFIX}*]": (
+            "Results are named by studies to come; the prefix is all that is known."
+        ),
+        f"AwsSolutions-IAM5[Resource::{model_objects}]": (
+            "The manifest beside the model says what the model's file is called."
+        ),
+    }
 
 
 def _any_archive(inbox: Inbox) -> dict[str, str]:

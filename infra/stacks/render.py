@@ -10,6 +10,7 @@ from constructs import Construct
 
 from infra.configuration import Configuration
 from infra.constructs.api import Api, Authorizer
+from infra.constructs.classify import Classification, model_objects
 from infra.constructs.function import Network, PythonFunction
 from infra.constructs.layers import Layers
 from infra.constructs.logs import EncryptedLogs
@@ -61,6 +62,8 @@ class RenderStack(Stack):
         self._connect()
         self._grant()
         self.ingest = self._make_ingest() if configuration.ingest_destination else None
+        if configuration.classify_model:
+            self._classify()
         if not configuration.is_local:  # the emulator keeps no metrics to watch
             self._observe()
         self._put_out()
@@ -70,6 +73,7 @@ class RenderStack(Stack):
             webhook_secret=self.webhook_secret,
             delayed=self.delayed,
             functions=self.functions,
+            model_objects=model_objects(configuration.classify_model),
             inbox=self.ingest.inbox if self.ingest else None,
         )
 
@@ -97,6 +101,30 @@ class RenderStack(Stack):
         if "Report" in self.queues:
             functions["Report"] = self._make_report()
         return functions
+
+    def _classify(self) -> None:
+        """What asks a model of the operator's own; it is watched and named with the rest."""
+        configuration = self._configuration
+        network = Network(configuration.vpc_id, configuration.subnet_ids, configuration.security_group_ids)
+        classification = Classification(
+            self,
+            "Classification",
+            configuration=configuration,
+            storage=self.storage,
+            layers=[
+                self._layers.ponte,
+                self._layers.runtime,
+                self._layers.imaging,
+                self._layers.classify,
+            ],
+            logs=self._make_logs("ClassifyLogs"),
+            environment=self._common_environment("Classify"),
+            tuning=self._tuning,
+            network=network if configuration.vpc_id else None,
+            queue=self.queues.get("Classify"),
+            archives=self.ingest.inbox.archives if self.ingest else None,
+        )
+        self.functions["Classify"], self.queues["Classify"] = classification.function, classification.queue
 
     def _make_api(self) -> PythonFunction:
         configuration, tuning = self._configuration, self._tuning

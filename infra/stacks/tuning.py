@@ -18,6 +18,7 @@ class Tuning:
     inline_pdf_bytes: int = 4_500_000  # base64 of it fits into the 6 MB that a function may answer
     worker_timeout_s: int = 900
     worker_storage_mb: int = 4096
+    classify_timeout_s: int = 900
     callback_timeout_s: int = 900  # a PDF travels at 1 MB/s at worst
     callback_concurrency: int = 10
     report_timeout_s: int = 30

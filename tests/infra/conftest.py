@@ -40,6 +40,7 @@ INGESTING: dict[str, Any] = FULL | {
     "ingest_auth_key_arn": "arn:aws:kms:sa-east-1:123456789012:key/9c2d0000-0000-4000-8000-000000000000",
     "ingest_webhook_url": "https://receiver.example/archives",
     "classify": True,
+    "classify_model": "s3://models/chest/1",
     "render_ingested": True,
 }
 

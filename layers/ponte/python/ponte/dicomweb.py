@@ -137,6 +137,18 @@ class DicomWebSource:
         rows = self._json(f"{self._url}/studies?includefield={_COUNT}&limit={limit}")
         return {uid: _number(row, _COUNT) for row in rows[:limit] if (uid := _uid(row, _STUDY))}
 
+    def studies_with(self, modality: str) -> list[str]:
+        """All studies that hold this modality, however many pages the list has; none where there is none.
+
+        A server that cannot search by it lists its other studies too.
+        """
+        if "{study}" in self._url:
+            raise InvalidRequest("An address with {study} cannot be searched")
+        try:
+            return list(self._listing(f"{self._url}/studies?ModalitiesInStudy={modality}", _STUDY))
+        except StudyNotFound:
+            return []
+
     def count(self, study_instance_uid: str) -> int | None:
         """How many instances the server says the study has; None where it does not say.
 
@@ -247,7 +259,8 @@ class DicomWebSource:
         """UIDs from QIDO-RS, page by page: servers cap a page as they like."""
         seen: dict[str, None] = {}
         while True:
-            rows = self._json(f"{address}?limit={_PAGE}&offset={len(seen)}")
+            separator = "&" if "?" in address else "?"
+            rows = self._json(f"{address}{separator}limit={_PAGE}&offset={len(seen)}")
             new = [uid for row in rows if (uid := _uid(row, tag)) and uid not in seen]
             if not new:
                 break

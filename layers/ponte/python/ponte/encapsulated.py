@@ -19,6 +19,7 @@ from pydicom.filewriter import write_data_element
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ponte import attributes
+from ponte.destination import Outgoing
 from ponte.errors import InvalidRequest, LimitExceeded, MissingAttribute, SourceUnavailable
 from ponte.filemeta import part10_head
 from ponte.instance import dataset_start
@@ -41,7 +42,7 @@ _TEXT_VRS = frozenset(
     vr.encode() for vr in ["AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI"]
 )  # of a length of 16 bits
 
-_REQUIRED: Final = (
+REQUIRED: Final = (
     "AccessionNumber", "PatientBirthDate", "PatientID", "PatientName", "PatientSex",
     "ReferringPhysicianName", "StudyDate", "StudyID", "StudyTime",
 )  # fmt: skip
@@ -50,7 +51,7 @@ _REQUIRED: Final = (
 _COPIED: Final = frozenset(
     keyword_dict[keyword]
     for keyword in (
-        *_REQUIRED, "SpecificCharacterSet", "StudyInstanceUID",
+        *REQUIRED, "SpecificCharacterSet", "StudyInstanceUID",
         # Patient (C.7.1.1)
         "DeidentificationMethod", "DeidentificationMethodCodeSequence", "EthnicGroup",
         "GroupOfPatientsIdentificationSequence", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence",
@@ -186,13 +187,32 @@ def write_encapsulated_pdf(out: BinaryIO, pdf: BinaryIO, header: StudyHeader, do
     return str(own.SOPInstanceUID)
 
 
+def whole_instance(own: Dataset, header: StudyHeader) -> Outgoing:
+    """A small instance of the study: what `own` says, and what `header` says of patient and study.
+
+    `own` has its class and UIDs, and text of ASCII alone; it is written in the study's own encoding.
+    """
+    with quiet():
+        encoded = {int(element.tag): _encode(own, element.tag, implicit=header.implicit) for element in own}
+    encoded.update(header.elements)
+    syntax = ImplicitVRLittleEndian if header.implicit else ExplicitVRLittleEndian
+    head = part10_head(own.SOPClassUID, own.SOPInstanceUID, syntax)
+    return Outgoing(
+        str(own.SOPInstanceUID),
+        b"".join([head, *(encoded[tag] for tag in sorted(encoded))]),
+        sop_class_uid=str(own.SOPClassUID),
+        transfer_syntax_uid=str(syntax),
+        dataset_start=len(head),
+    )
+
+
 def _own_elements(header: StudyHeader, document: Document, length: int) -> Dataset:
     """All but the document itself; those of `header` take the place of the empty ones."""
     if not document.title.isascii() or len(document.title) > 64:
         raise InvalidRequest("The title of a document is at most 64 characters of ASCII")
     study, content = header.study_instance_uid, document.content
     own = Dataset()
-    for keyword in _REQUIRED:
+    for keyword in REQUIRED:
         setattr(own, keyword, "")
     own.SOPClassUID = EncapsulatedPDFStorage
     own.SOPInstanceUID = document_uid(study, content, "instance")

@@ -10,7 +10,7 @@ import logging
 
 from aws_lambda_powertools import Logger
 
-PACKAGES = ("ponte", "ponte_aws", "ponte_net", "render", "callback", "zip_ingest")
+PACKAGES = ("ponte", "ponte_aws", "ponte_net", "render", "callback", "zip_ingest", "classify")
 
 
 def make_logger(service: str) -> Logger:
