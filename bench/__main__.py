@@ -13,11 +13,8 @@ from bench import (
     ingest,
     load,
     memory,
-<<<<<<< HEAD
     organise,
-=======
     receive,
->>>>>>> spool
     render,
     scan,
     send,
