@@ -278,8 +278,7 @@ class Adoption:
             or rows.folder_is_taken(database, folder)
         ):
             return
-        with contextlib.suppress(PermissionError):
-            (self._folders.root / folder).chmod(0o700)
+        self._folders.close_to_others(folder)
         if row is not None:
             told = metadata.dumped({**json.loads(row.entry), "folder": folder})
             rows.keep_study(database, replace(row, folder=folder, entry=told))

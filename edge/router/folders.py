@@ -8,6 +8,7 @@ its folder; nobody but the owner may look into a folder. They never go to a log.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -20,6 +21,7 @@ from typing import Final
 TIME_FORMAT: Final = "%Y%m%d_%H%M%S"
 UNKNOWN: Final = "UNKNOWN"
 _MOST_BYTES = 64
+_MOST_NAME = 255
 _MOST_MODALITY = 16
 _NO_MODALITY = "UN"
 _OWNER_ONLY = 0o700
@@ -58,7 +60,12 @@ def _is_harmless(char: str) -> bool:
 
 def is_study_folder(name: str) -> bool:
     """True for a name that a study's folder may have: one part, and neither hidden nor one of ours."""
-    return bool(name) and name[0] not in _MEANT_FOR_US and "/" not in name and "\0" not in name
+    if not name or name[0] in _MEANT_FOR_US or "/" in name or "\0" in name:
+        return False
+    try:
+        return len(name.encode()) <= _MOST_NAME
+    except UnicodeEncodeError:  # no name that could be kept in a row
+        return False
 
 
 def is_instance_file(name: str) -> bool:
@@ -96,6 +103,13 @@ class Folders:
             return os.path.samestat(there, os.lstat(file))
         except FileNotFoundError:
             return False
+
+    def close_to_others(self, folder: str) -> None:
+        """Let nobody else look into a folder that was there before, as far as it is ours to say."""
+        path = self.root / folder
+        with contextlib.suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(_OWNER_ONLY)
 
     def unlink(self, folder: str, name: str) -> None:
         """Take the name away; none is no error."""

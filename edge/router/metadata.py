@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ponte.errors import InvalidRequest, TransientError
+from ponte.uid import is_valid_uid
 from router.committer import Committer
 from router.failpoint import failpoint
 from router.folders import TIME_FORMAT
@@ -31,6 +32,7 @@ FILE_NAME: Final = ".metadata.json"
 _PARTIAL = ".metadata.json.part"
 _MOST_BYTES = 512 << 20
 _PAGE = 500
+_SPARE_LEVELS = 50
 _LEAST_INTERVAL_S = 1.0
 _SHARE = 20  # of the time, one part at most goes into writing a file that has grown large
 _AFTER_FAILURE_S = 5.0
@@ -59,6 +61,13 @@ def new_entry(
     }
 
 
+def _deeper(found: object) -> object:
+    """The same with some levels around it: what can be written can be written further down the stack too."""
+    for _ in range(_SPARE_LEVELS):
+        found = [found]
+    return found
+
+
 def dumped(entry: Entry) -> str:
     """As a row keeps it, and as it stands in the file but for the margin."""
     return json.dumps(entry, indent=2)
@@ -74,6 +83,7 @@ class MetadataFile:
         self._committer = committer
         self._clock = clock
         self._is_stale = True
+        self._is_failing = False
         self._next_at = 0.0
 
     def touch(self) -> None:
@@ -88,10 +98,13 @@ class MetadataFile:
             found = json.loads(self.path.read_bytes())
         except FileNotFoundError:
             return {}
+            json.dumps(_deeper(found), indent=2)  # what can be read may be too deep to be written
         except (ValueError, RecursionError) as error:
             raise InvalidRequest(f"{FILE_NAME} is no JSON") from error
-        if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
-            raise InvalidRequest(f"{FILE_NAME} is not an object of objects")
+        if not isinstance(found, dict) or not all(
+            is_valid_uid(study_uid) and isinstance(entry, dict) for study_uid, entry in found.items()
+        ):
+            raise InvalidRequest(f"{FILE_NAME} does not have an object for each Study Instance UID")
         return found
 
     def set_aside(self) -> None:
@@ -110,9 +123,14 @@ class MetadataFile:
         except (OSError, TransientError) as error:
             self._is_stale = True
             self._next_at = self._clock() + _AFTER_FAILURE_S
-            why = error.code if isinstance(error, TransientError) else f"errno {error.errno}"
-            log.error("metadata not written", extra={"alarm": "METADATA_NOT_WRITTEN", "code": why})
+            if not self._is_failing:
+                why = error.code if isinstance(error, TransientError) else f"errno {error.errno}"
+                log.error("metadata not written", extra={"alarm": "METADATA_NOT_WRITTEN", "code": why})
+            self._is_failing = True
             return False
+        if self._is_failing:
+            log.info("metadata written again")
+        self._is_failing = False
         now = self._clock()
         self._next_at = now + max(_LEAST_INTERVAL_S, _SHARE * (now - began))
         return True

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 BATCH: Final = 64
 _PAGE = 256
 _RECHECK_S = 30.0
+_MOST_IMAGES = 10**9
 _NO_STUDY_NAME = "NO_STUDY"
 
 
@@ -233,12 +234,12 @@ class Organiser:
             return False
         after = self._check_after
         page = self._run(lambda database: rows.linked_after(database, after, _PAGE))
-        kept = [linked for linked in page if linked.state == "kept"]
-        failed = [linked for linked in kept if not self._has(linked) and not self._link(linked)]
         self._check_after = page[-1].number if page else None
-        if failed:
-            self._check_later(failed[0].number)
-        return bool(page) and not failed
+        kept = (linked for linked in page if linked.state == "kept")
+        failed = next((linked for linked in kept if not self._has(linked) and not self._link(linked)), None)
+        if failed is not None:
+            self._check_later(failed.number)
+        return bool(page) and failed is None
 
     def _has(self, linked: Linked) -> bool:
         return self._folders.has(self._spool.path_of(linked.place), linked.folder, linked.file)
@@ -297,19 +298,26 @@ class Organiser:
         """How many of them are neither sent nor have anything that could be."""
         empty = 0
         for study_uid, entry in entries:
-            if study_uid == NO_STUDY or rows.study_folder(database, study_uid):
+            if rows.study_folder(database, study_uid):
                 continue
-            name, sent = entry.get("folder"), entry.get("sent") is True
-            if not isinstance(name, str) or not is_study_folder(name) or rows.folder_is_taken(database, name):
-                name = None
+            name, sent = self._folder_of(database, entry), entry.get("sent") is True
             still_there = self._still_to_count(name, is_sent=sent)
             empty += not sent and not still_there
             count = max(0, _count_of(entry) - still_there)
-            entry["image_count"] = count
-            rows.keep_study(database, StudyFolder(study_uid, name, count, sent, metadata.dumped(entry)))
+            told = metadata.dumped({**entry, "image_count": count})
+            rows.keep_study(database, StudyFolder(study_uid, name, count, sent, told))
             if sent:
                 rows.adopt_sent_part(database, study_uid, self._now())
+            if name is not None:
+                self._folders.close_to_others(name)
         return empty
+
+    def _folder_of(self, database: Database, entry: Entry) -> str | None:
+        """The folder that an entry names, where a study may have it."""
+        name = entry.get("folder")
+        if not isinstance(name, str) or not is_study_folder(name) or rows.folder_is_taken(database, name):
+            return None
+        return None if (self._folders.root / name).is_symlink() else name
 
     def _still_to_count(self, folder: str | None, *, is_sent: bool) -> int:
         """The files in a known folder that are counted when they are organised: of a study that was sent,
@@ -361,4 +369,4 @@ def _links(change: _StudyChange) -> list[Linked]:
 
 def _count_of(entry: Entry) -> int:
     count = entry.get("image_count")
-    return count if isinstance(count, int) and count > 0 else 0
+    return count if isinstance(count, int) and 0 < count < _MOST_IMAGES else 0

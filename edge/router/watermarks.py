@@ -30,12 +30,16 @@ class Free:
     files: int | None
 
 
+_UNKNOWN: Final = Free(-1, None)
+"""Less than any mark, were it zero."""
+
+
 def free_on(folder: Path) -> Free:
     """Less than nothing, where the disk cannot be asked."""
     try:
         found = os.statvfs(folder)
     except OSError:
-        return Free(-1, None)
+        return _UNKNOWN
     return Free(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
 
 

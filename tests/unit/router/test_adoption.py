@@ -282,7 +282,17 @@ def test_a_folder_that_goes_away_is_an_alarm_and_no_end(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b'{"1.2": 3}', b"\xff\xfe", b"[" * 100_000, b"null"],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"1.2": 3}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"null",
+        b'{"studies": {}}',
+        b'{"\\ud800": {}}',
+    ],
 )
 def test_metadata_that_cannot_be_read_is_set_aside_and_files_are_sent(
     tmp_path: Path, opened: Callable[[], House], content: bytes, caplog: pytest.LogCaptureFixture
@@ -302,21 +312,39 @@ def test_metadata_that_cannot_be_read_is_set_aside_and_files_are_sent(
     "changes",
     [
         {"folder": "../elsewhere"}, {"folder": "/etc"}, {"folder": None}, {"folder": ".spool"}, {"folder": 7},
-        {"image_count": "many"}, {"image_count": -5}, {"sent": "yes"}, {"extra": {"of": "a script"}},
+        {"folder": "x" * 300}, {"folder": "\ud800"}, {"folder": "symlink"}, {"image_count": "many"},
+        {"image_count": -5}, {"image_count": 10**30}, {"sent": "yes"}, {"extra": {"of": "a script"}},
     ],
 )  # fmt: skip
 def test_odd_entries_are_kept_and_lead_nowhere(
     tmp_path: Path, opened: Callable[[], House], changes: dict[str, Any]
 ) -> None:
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    (tmp_path / "symlink").symlink_to(outside)
     old_metadata(tmp_path, **{STUDY_UID: entry(**changes)})
     house = opened()
     house.store.send(make_ct())
     house.organise()
     assert list(tmp_path.parent.glob("elsewhere*")) == []
+    assert list(outside.iterdir()) == []
+    (tmp_path / "symlink").unlink()
     found = house.entries()[STUDY_UID]
     assert found["sent"] is False
     assert list(house.tree()) == [found["folder"]]
     assert found.get("extra") == changes.get("extra")
+
+
+def test_a_folder_that_others_could_look_into_is_closed(tmp_path: Path, opened: Callable[[], House]) -> None:
+    old_file(tmp_path, make_ct(1), OLD).chmod(0o644)
+    old_file(tmp_path, make_ct(2, StudyInstanceUID=uid("other")), "other").chmod(0o644)
+    old_metadata(tmp_path, **{STUDY_UID: entry()})
+    for name in (OLD, "other"):
+        (tmp_path / name).chmod(0o755)
+    house = opened()
+    house.adopt()
+    paths = [path for name in (OLD, "other") for path in (tmp_path / name, *(tmp_path / name).iterdir())]
+    assert [path.stat().st_mode & 0o777 for path in paths] == [0o700, 0o600] * 2
 
 
 def test_what_the_old_folder_held_is_not_changed(tmp_path: Path, opened: Callable[[], House]) -> None:
