@@ -242,6 +242,8 @@ class _Worker:
         try:
             for result in batch.send():
                 self._note(result)
+            if not self._lane.is_failing:
+                self._lane.widen()
         except Exception as error:  # noqa: BLE001  a mistake of ours must not stop the destination for good
             extra = {"destination": self._target.name, "code": type(error).__name__}
             log.error("forwarding failed", extra={"alarm": "FORWARDER", **extra})
