@@ -8,6 +8,7 @@ nothing may be removed before the destination has it.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import subprocess
@@ -22,6 +23,7 @@ import pytest
 from ponte_net import command
 from tests.corpus import ROOT
 from tests.factories import make_colour, make_ct
+from tests.hazards.test_router_service import datasets, outgoing, running, send
 from tests.told_scp import Conversation, Stored, told_scp
 from tests.unit.router.forwarding import (
     all_in,
@@ -345,3 +347,38 @@ def test_nothing_of_a_patient_is_logged(tmp_path: Path, caplog: pytest.LogCaptur
         assert "CANARY" not in text
         assert "CANARIO" not in text
     store.close()
+
+
+@pytest.mark.parametrize("failpoint", ["answered:4", "confirmed", "removal-removed:3"])
+def test_the_whole_router_killed_on_the_way_delivers_everything_and_only_then_lets_go(
+    failpoint: str, tmp_path: Path
+) -> None:
+    """FI-06, FI-07, I1, I4: as a process, from the modality to the destination and off the disk."""
+    root = tmp_path / "root"
+    instances = [outgoing(number) for number in range(10)]
+    stored: set[str] = set()
+    taken: list[Stored] = []
+    with told_scp(recorder(taken)) as scp:
+        settings = f"studies: {{quiet_s: 1}}\ntarget: {{port: {scp.port}, ae_title: PACS}}\n"
+        with running(root, failpoint=failpoint, settings=settings) as router:
+            send(router.port, instances, stored)
+            wait_for(lambda: not router.is_running, "its death")
+            assert router.wait() == 137
+        with running(root, settings=settings) as router:
+
+            def all_is_sent() -> bool:
+                send(router.port, [one for one in instances if one.sop_instance_uid not in stored], stored)
+                return {*uids(taken)} == {one.sop_instance_uid for one in instances}
+
+            wait_for(all_is_sent, "everything at the destination")
+            wait_for(lambda: not list((root / ".spool/kept").rglob("*.dcm")), "nothing left here")
+            wait_for(lambda: _metadata(root) == [(True, 10)], "the metadata say so")
+            router.end()
+            assert router.wait() == 0
+    known = datasets(*instances)
+    assert all(one.dataset == known[uids([one])[0]] for one in taken)
+
+
+def _metadata(root: Path) -> list[tuple[bool, int]]:
+    studies = json.loads((root / ".metadata.json").read_text(encoding="ascii"))
+    return [(study["sent"], study["image_count"]) for study in studies.values()]
