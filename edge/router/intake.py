@@ -245,7 +245,7 @@ class _Arriving:
         asked = self._asked
         uid, association = asked.sop_instance_uid, asked.association.id
         row = (identity, reason, verdict.sha256, uid, association, status, self._began)
-        self._intake.committer.run(lambda database: _note_quarantined(database, row))
+        self._intake.committer.run(lambda database: note_quarantined(database, row))
         self._intake.counters.add("ponte_quarantined_total", reason=reason)
         log.error(
             "instance quarantined", extra={"alarm": "QUARANTINED", "code": reason, "quarantine": identity}
@@ -294,7 +294,8 @@ def rows_of(
     return instance, study
 
 
-def _note_quarantined(database: Database, row: tuple[object, ...]) -> None:
+def note_quarantined(database: Database, row: tuple[object, ...]) -> None:
+    """A row for an entry of the quarantine, once: id, reason, digest, instance, association, status, time."""
     database.run("INSERT OR IGNORE INTO quarantined VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
 
