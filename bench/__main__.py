@@ -6,7 +6,20 @@ import argparse
 import json
 import sys
 
-from bench import assembly, fetch, imports, ingest, load, memory, render, scan, send, spool, whole_job
+from bench import (
+    assembly,
+    classify,
+    fetch,
+    imports,
+    ingest,
+    load,
+    memory,
+    render,
+    scan,
+    send,
+    spool,
+    whole_job,
+)
 from bench.shapes import SHAPES
 
 BENCHES = {
@@ -21,6 +34,7 @@ BENCHES = {
     "send": send,
     "load": load,
     "spool": spool,
+    "classify": classify,
 }
 
 
