@@ -31,10 +31,10 @@ class Taken:
     cpu: float
 
 
-def make_instances(shape: str, folder: Path) -> None:
+def make_instances(shape: str, folder: Path, count: int = 0) -> None:
     """So many instances, each with a UID of its own, in one folder."""
     folder.mkdir()
-    while (missing := INSTANCES[shape] - len(list(folder.iterdir()))) > 0:
+    while (missing := (count or INSTANCES[shape]) - len(list(folder.iterdir()))) > 0:
         with tempfile.TemporaryDirectory(dir=folder.parent) as work:
             make_study(shape, Path(work, "one"), missing)
             for path in sorted(Path(work, "one").iterdir()):

@@ -15,7 +15,7 @@ from bench.shapes import SHAPES, make_study
 from bench.whole_job import run_candidate
 
 TARGETS = {"ct": 2.0, "ct-jpeg": 1.25, "ct-j2k": 1.05, "us": 0.08, "mg": 1.05}
-WARM_UP = 20
+WARM_UP = {"ct": 20, "ct-jpeg": 20, "ct-j2k": 20, "us": 1, "mg": 10}
 """Instances of a first study, not counted: a worker that is warm has its memory and its tables."""
 LOSSLESS_TARGET = 1.2
 LOSSLESS_SHAPE = "ct"
@@ -43,7 +43,7 @@ def _medians(shape: str, names: Sequence[str], rounds: int) -> list[float]:
     with tempfile.TemporaryDirectory(prefix="ponte-bench-") as work:
         folder, warm_up, output = Path(work, "study"), Path(work, "warm"), Path(work, "out.pdf")
         make_study(shape, folder)
-        make_study(shape, warm_up, instances=WARM_UP)
+        make_study(shape, warm_up, instances=WARM_UP[shape])
         taken: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(rounds):
             for name in names:

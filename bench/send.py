@@ -89,16 +89,17 @@ def _in_turns(
 
 def send(port: int, title: str, verdicts: Mapping[Path, Verdict]) -> None:
     """All the files by our SCU; raises where one was not stored."""
-    outcomes = list(Scu(Peer("127.0.0.1", port, title)).store(_outgoing(verdicts)))
+    with ExitStack() as files:
+        outcomes = list(Scu(Peer("127.0.0.1", port, title)).store(_outgoing(verdicts, files)))
     if len(outcomes) != len(verdicts) or not all(outcome.stored for outcome in outcomes):
         raise RuntimeError("not all instances were stored")
 
 
-def _outgoing(verdicts: Mapping[Path, Verdict]) -> Iterator[Outgoing]:
+def _outgoing(verdicts: Mapping[Path, Verdict], files: ExitStack) -> Iterator[Outgoing]:
     for path, verdict in verdicts.items():
         yield Outgoing(
             verdict.sop_instance_uid or "",
-            path.open("rb"),
+            files.enter_context(path.open("rb")),
             verdict.sop_class_uid or "",
             verdict.transfer_syntax_uid or "",
             verdict.dataset_start or 0,

@@ -174,7 +174,7 @@ def make_study(shape: str, folder: Path, instances: int | None = None) -> str:
     rng = np.random.default_rng(7)
     study, series = generate_uid(), generate_uid()
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(1, min(instances or usual, usual) + 1):
+    for number in range(1, (instances or usual) + 1):
         dataset = make(number, study, series, rng)
         dataset.save_as(folder / f"{number:05}.dcm", enforce_file_format=True)
     return str(study)

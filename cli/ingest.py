@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -138,11 +137,10 @@ def _route(
 
 def scope_of(to: str | None) -> str:
     """What tells the rows of this destination from those of others in the same file."""
-    if to is None:
-        return ""
     from cli.destinations import shown
+    from ponte import dedup
 
-    return f"{hashlib.sha256(shown(to).encode()).hexdigest()[:16]}#"
+    return dedup.scope_of(shown(to) if to else "")
 
 
 def _ingest_all(paths: list[Path], job: _Job) -> Iterator[Report]:

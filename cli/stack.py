@@ -178,7 +178,7 @@ def _print_state(state: StackState) -> None:
         print_line(f"  curl -sSL {state.api_url}/render/sync -H 'Content-Type: application/json' \\")
         print_line(f"    -d '{body}' -o study.pdf")
     if state.inbox_bucket:
-        print_line("\nA ZIP put into the inbox goes to Orthanc, and its report comes into reports/:")
+        print_line("\nA ZIP put into the inbox goes to the PACS, and its report comes into reports/:")
         print_line(f"  curl -sS -T exam.zip {state.emulator_url}/{state.inbox_bucket}/exam.zip")
         print_line(f"  curl -sS '{state.emulator_url}/{state.inbox_bucket}?prefix=reports/'")
     print_line("\nmake down ends it.")

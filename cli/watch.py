@@ -82,16 +82,15 @@ def _target(config: Config) -> Target:
     if text is None:
         assert config.peer is not None  # noqa: S101  (one of the two is there)
         peer = config.peer
-        return Target(
-            open_node(_node(peer, config)), f"{peer.peer_ae_title}@{peer.peer_host}:{peer.peer_port}"
-        )
+        name = f"{peer.peer_ae_title}@{peer.peer_host}:{peer.peer_port}"
+        return Target(open_node(_node(peer, config)), name, f"dicom://{name}")
     if text.startswith("s3:"):
-        return Target(open_inbox(text), shown(text), check_verb="Check", store_verb="Upload")
+        return Target(open_inbox(text), shown(text), shown(text), check_verb="Check", store_verb="Upload")
     destination = open_destination(text, auth_file=config.ours.auth_file)
     if text.startswith("dicom:"):
-        return Target(destination, shown(text))
+        return Target(destination, shown(text), shown(text))
     store = "POST /instances" if text.startswith("orthanc+") else "STOW-RS"
-    return Target(destination, shown(text), check_verb="Check", store_verb=store)
+    return Target(destination, shown(text), shown(text), check_verb="Check", store_verb=store)
 
 
 def _node(peer: Peer, config: Config) -> DicomNode:

@@ -34,6 +34,7 @@ class Conversation:
 
     def __init__(self, sock: socket.socket, over: threading.Event) -> None:
         self.sock = sock
+        self.peer_port: int = sock.getpeername()[1]
         self.over = over
         self.wire = Wire(sock, idle_s=20, pdu_s=20)
         self.wire.handshake()

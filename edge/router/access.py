@@ -190,8 +190,8 @@ class Slots:
         if oldest is None:
             return False
         self._remove(oldest)
-        with suppress(OSError):
-            oldest.connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # not by an SSLSocket's own, which would take TLS from its thread
+            socket.socket.shutdown(oldest.connection, socket.SHUT_RDWR)
         return True
 
     def _remove(self, slot: Slot) -> None:

@@ -125,9 +125,9 @@ class Conversation:
         return 0.0 if since is None else time.monotonic() - since
 
     def drain(self) -> None:
-        """End it, from another thread: what is not here yet does not come, what is here is answered."""
+        """End it, from another thread: what has come whole is answered, what has not is given up."""
         self._draining = True
-        with suppress(OSError):  # not that of an SSLSocket, which would go on in clear
+        with suppress(OSError):  # not by an SSLSocket's own, which would take TLS from its thread
             socket.socket.shutdown(self._connection, socket.SHUT_RD)
 
     def run(self) -> None:
@@ -230,26 +230,24 @@ class Conversation:
         )
 
     def _serve_all(self, facts: AssociationFacts) -> None:
+        who = {
+            "association": facts.id,
+            "calling_ae_title": facts.calling_ae_title,
+            "called_ae_title": facts.called_ae_title,
+            "address": facts.address,
+            "listener": facts.listener,
+        }
+        log.info("association accepted", extra={**who, "contexts": len(self._contexts)})
         self._intake.association_opened(facts)
+        began = time.monotonic()
         how: Ending = "lost"
         try:
             how = self._serve_until_over(facts)
         finally:
             self._intake.association_closed(facts, how)
-            log.info(
-                "association ended",
-                extra={
-                    "association": facts.id,
-                    "calling_ae_title": facts.calling_ae_title,
-                    "called_ae_title": facts.called_ae_title,
-                    "address": facts.address,
-                    "listener": facts.listener,
-                    "how": how,
-                    "instances": self._instances,
-                    "bytes": self._bytes,
-                    "seconds": round(time.time() - facts.started_at, 3),
-                },
-            )
+            seconds = round(time.monotonic() - began, 3)
+            came = {"instances": self._instances, "bytes": self._bytes, "seconds": seconds}
+            log.info("association ended", extra={**who, "how": how, **came})
 
     def _serve_until_over(self, facts: AssociationFacts) -> Ending:
         try:
@@ -282,6 +280,8 @@ class Conversation:
 
     def _serve(self, facts: AssociationFacts) -> None:
         """One message."""
+        if self._draining:
+            raise _Over("drained", _BY_USER)
         self._idle_since = time.monotonic()
         first = self._wire.receive()
         self._idle_since = None
@@ -387,6 +387,8 @@ class Conversation:
                     reception, status = None, refused.status
             if piece.last:
                 break
+            if self._draining:  # it may be there still: Linux goes on receiving
+                raise _Over("drained", _BY_USER)
             wire.until = patience_ends + received / _SLOWEST
         wire.until = None
         self._bytes += received

@@ -104,7 +104,10 @@ class SpoolIntake:
         """`stopping`, `disk` or `queue`, the last while nothing can be committed."""
         if self._stopping:
             return "stopping"
-        if self.free_bytes() < self._limits.associations_bytes:
+        try:
+            if self.free_bytes() < self._limits.associations_bytes:
+                return "disk"
+        except OSError:
             return "disk"
         return None if self.committer.is_well else "queue"
 

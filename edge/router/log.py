@@ -16,6 +16,7 @@ KEYS: Final = (
     "alarm", "association", "calling_ae_title", "called_ae_title", "address", "listener", "port", "status",
     "code", "error", "instances", "quarantine", "committed", "failed", "seconds", "reason", "how",
     "adopted", "doubled", "missing", "partial", "quarantined", "rebuilt", "removed", "free_bytes",
+    "bytes", "limit_bytes",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from ponte.dedup import Ledger
+from ponte.dedup import Ledger, scope_of
 from ponte.destination import Destination
 from ponte.errors import InvalidRequest, PonteError
 from ponte.ingest import BatchLimits, Route
@@ -41,11 +41,13 @@ _PAUSE_PER_LOOK = 5
 class Target:
     """The destination, what it is called in the log, and the words for asking it and for sending to it.
 
-    An inbox takes archives as they are, a destination their instances.
+    An inbox takes archives as they are, a destination their instances. By `address` the ledger tells it from
+    others.
     """
 
     destination: Destination | Inbox
     name: str
+    address: str
     check_verb: str = "C-ECHO"
     store_verb: str = "C-STORE"
 
@@ -286,7 +288,7 @@ def _plan(
     )
     route = Route(
         destination,
-        Ledger(store, config.dedup_policy),
+        Ledger(store, config.dedup_policy, scope=scope_of(target.address)),
         quarantine,
         limits=BatchLimits(batch_instances=config.send_batch_size),
         sleep=lambda seconds: (stop.wait(seconds), None)[1],
@@ -340,11 +342,11 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _note_destination(path: Path, name: str) -> None:
-    """Say where the destination is another one: the ledger does not know which of them has what."""
+    """Say where the destination is another one: it is sent all that is dropped from now on."""
     before = path.read_text(encoding="utf-8") if path.exists() else name
     if before != name:
         _console.warning(
-            "The destination is %s and was %s: what state_db knows is not sent to the new one",
+            "The destination is %s and was %s: what that one has does not count for the new one",
             name,
             before,
         )

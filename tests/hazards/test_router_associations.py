@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,11 @@ from infra.local.process import wait_for
 from ponte_net import command, negotiation, pdu
 from ponte_net.contexts import ECHO, Kind
 from ponte_net.scu import Peer, Scu, TlsOptions
+from router.association import AssociationLimits
 from router.listener import Endpoint
+from router.scp import Scp
 from tests.authority import Authority
+from tests.factories import make_ct
 from tests.memory_intake import (
     CT,
     CT_EXPLICIT,
@@ -39,6 +42,7 @@ from tests.memory_intake import (
     served,
     store_request,
 )
+from tests.unit.router.store import Store, dataset_of
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 DATA = bytes(range(256)) * 300
@@ -56,7 +60,7 @@ def resident_bytes() -> int:
 @pytest.mark.parametrize("began", [b"", b"\1", b"\1\0\0\0\1"])
 def test_who_says_nothing_is_left_at_the_deadline(began: bytes) -> None:
     """NET-01."""
-    with served(**quick(handshake_s=0.2)) as running, RawPeer(running.port) as peer:
+    with served(**quick(handshake_s=1)) as running, RawPeer(running.port) as peer:
         peer.send(began)
         assert peer.ends() == []
         running.settled()
@@ -67,7 +71,7 @@ def test_who_says_nothing_is_left_at_the_deadline(began: bytes) -> None:
 
 def test_a_handshake_that_dribbles_is_left_at_the_deadline() -> None:
     """NET-02: each byte in time, the whole never."""
-    with served(**quick(handshake_s=0.4)) as running, RawPeer(running.port) as peer:
+    with served(**quick(handshake_s=1)) as running, RawPeer(running.port) as peer:
         left = threading.Event()
 
         def dribble() -> None:
@@ -149,6 +153,23 @@ def test_a_flood_of_silent_connections_keeps_nobody_out() -> None:
         for _ in range(5):
             echo(running)
         assert running.scp.open_associations <= 45
+
+
+def test_a_flood_of_silent_connections_keeps_nobody_out_of_tls(authority: Authority) -> None:
+    """NET-06: they are silent before the handshake, or after it."""
+    issued = authority.issue(LOOPBACK)
+    options = TlsOptions(certificate_file=issued.certificate_file, key_file=issued.key_file)
+    endpoints = [Endpoint(0, LOOPBACK, tls=options)]
+    with served(endpoints=endpoints, **at_most(8, 8)) as running, ExitStack() as stack:
+        for number in range(30):
+            peer = stack.enter_context(RawPeer(running.port))
+            if number % 2:
+                with suppress(OSError, ssl.SSLError):
+                    stack.enter_context(
+                        client(authority, None).wrap_socket(peer.sock, server_hostname=LOOPBACK)
+                    )
+        for _ in range(3):
+            Scu(Peer(LOOPBACK, running.port, "P"), tls_options=TlsOptions(authority.ca_file)).check()
 
 
 def test_associations_are_not_sent_away_for_newcomers() -> None:
@@ -443,6 +464,69 @@ def test_a_class_that_is_not_in_the_list_is_not_accepted() -> None:
         peer.release()
 
 
+@pytest.fixture
+def spooled(tmp_path: Path) -> Iterator[tuple[Store, int]]:
+    """The SCP before the router's own spool, and its port."""
+    store = Store(tmp_path / "dicom")
+    limits = AssociationLimits(instance_bytes=1 << 20, idle_s=5, pdu_s=5)
+    scp = Scp([Endpoint(0, LOOPBACK)], store.intake, limits=limits)
+    scp.start()
+    try:
+        yield store, scp.ports[0]
+    finally:
+        assert scp.stop(0)
+        store.close()
+
+
+def nothing_is_left(store: Store) -> bool:
+    return store.count() == 0 and not store.files()
+
+
+@pytest.mark.parametrize("how", [close, reset, abort, release])
+def test_of_a_dataset_that_is_cut_the_spool_has_no_file_and_no_row(
+    spooled: tuple[Store, int], how: Callable[[RawPeer], None]
+) -> None:
+    """NET-12."""
+    store, port = spooled
+    with RawPeer(port) as peer:
+        peer.associate()
+        peer.send(command_pdu(store_request()), data_pdu(DATA, last=False))
+        wait_for(lambda: bool(store.files()), timeout_s=20, msg="nothing arrived")
+        how(peer)
+        wait_for(lambda: nothing_is_left(store), timeout_s=20, msg="something is left")
+    assert store.quarantined() == []
+
+
+def test_of_a_dataset_without_an_end_the_spool_has_no_file_and_no_row(spooled: tuple[Store, int]) -> None:
+    """NET-05."""
+    store, port = spooled
+    with RawPeer(port) as peer:
+        peer.associate()
+        peer.send(command_pdu(store_request()))
+        with pytest.raises(OSError):
+            send_for_ever(peer, data_pdu(bytes(1 << 18), last=False))
+        wait_for(lambda: nothing_is_left(store), timeout_s=20, msg="something is left")
+
+
+def test_a_uid_that_is_a_path_makes_no_file_and_one_of_another_instance_is_put_away(
+    spooled: tuple[Store, int], tmp_path: Path
+) -> None:
+    """NET-11: 0117H for what is no UID, A900H for one that is not the dataset's (INTERFACES, C-STORE)."""
+    store, port = spooled
+    before = set(tmp_path.rglob("*"))
+    dataset = make_ct()
+    with RawPeer(port) as peer:
+        peer.associate()
+        for uid, status in (("../../x", 0x0117), ("1.2.3.4.5", 0xA900), (dataset.SOPInstanceUID, 0)):
+            peer.send(command_pdu(store_request(uid)), data_pdu(dataset_of(dataset)))
+            assert peer.answer()[command.STATUS] == status
+            if status == 0x0117:
+                assert set(tmp_path.rglob("*")) == before
+        peer.release()
+    assert store.quarantined() == ["COMMAND_MISMATCH"]
+    assert store.bytes_of(dataset.SOPInstanceUID) == dataset_of(dataset)
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("certificates"))
@@ -454,7 +538,7 @@ def secure(authority: Authority) -> Iterator[Served]:
     server = authority.issue("127.0.0.1")
     options = TlsOptions(authority.ca_file, server.certificate_file, server.key_file, require_client=True)
     endpoints = [Endpoint(0, LOOPBACK, "plain"), Endpoint(0, LOOPBACK, "secure", tls=options)]
-    with served(endpoints=endpoints, **quick(handshake_s=1)) as running:
+    with served(endpoints=endpoints, **quick(handshake_s=3)) as running:
         yield running
 
 
@@ -519,7 +603,7 @@ def test_tls_refuses_everybody_else_and_keeps_on_accepting(
 
 def test_without_files_connections_are_refused_and_later_ones_served() -> None:
     """FI-12, at the door: it neither spins nor stays closed."""
-    with served(**quick(handshake_s=0.5)) as running, ExitStack() as stack:
+    with served(**quick(handshake_s=1)) as running, ExitStack() as stack:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         here = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
         peers = [socket.socket() for _ in range(5)]

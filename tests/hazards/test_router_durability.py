@@ -30,6 +30,7 @@ from router.reception import OUT_OF_RESOURCES, SUCCESS, Asked, RefusedInstance
 from tests.corpus import ROOT
 from tests.factories import make_ct
 from tests.unit.router import invariants
+from tests.unit.router.disk import small_disk
 from tests.unit.router.powerloss import LOSSES, Loss, Recorder
 from tests.unit.router.store import FACTS, LITTLE, Store, dataset_of
 
@@ -221,21 +222,6 @@ def test_the_model_of_a_power_loss_finds_a_missing_fsync(tmp_path: Path) -> None
     recorder.survive(recorder.moments[-1], "all that was not synced", tmp_path / "found", database=True)
     with pytest.raises(AssertionError):
         invariants.check(tmp_path / "found", {instance.SOPInstanceUID: dataset_of(instance)})
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """A file system of its own; skips where that is not allowed."""
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("needs the permission to mount a tmpfs")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_is_said_and_leaves_nothing_partial(tmp_path: Path) -> None:

@@ -21,12 +21,16 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
 
+from infra.local.process import wait_for
 from ponte.destination import Outgoing
 from ponte.errors import PonteError
 from ponte.scan import scan
 from ponte_net.association import Patience
 from ponte_net.scu import Peer, Scu, ScuLimits
+from router.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE
 from router.config import RouterConfig
 from router.counters import Counters
 from router.listen import listen
@@ -36,6 +40,7 @@ from router.scp import Scp
 from tests.corpus import ROOT
 from tests.factories import encode, make_ct
 from tests.unit.router import invariants
+from tests.unit.router.disk import small_disk
 from tests.unit.router.powerloss import LOSSES, Loss, Recorder
 from tests.unit.router.store import Store
 
@@ -52,9 +57,9 @@ def free_port() -> int:
 class Router:
     """`ponte router run` as a process."""
 
-    def __init__(self, root: Path, port: int, failpoint: str) -> None:
+    def __init__(self, root: Path, port: int, failpoint: str, more: str) -> None:
         settings = root.parent / f"{root.name}.yaml"
-        settings.write_text("disk: {associations_bytes: 0, instances_bytes: 0}\ngrace_s: 5\n")
+        settings.write_text(f"disk: {{associations_bytes: 0, instances_bytes: 0}}\ngrace_s: 5\n{more}")
         environment = {**os.environ, **ENVIRONMENT, "DICOM_ROOT": str(root), "SCP_PORT": str(port)}
         environment |= {"FAILPOINT": failpoint, "PYTHONPATH": os.pathsep.join(sys.path)}
         self.port = port
@@ -63,9 +68,11 @@ class Router:
             [sys.executable, "-m", "cli.main", "router", "run", "--config", str(settings)],
             stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT,
         )  # fmt: skip
-        self._reader = Thread(target=self._read)
+        self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
-        self._wait_for("router started")
+
+    def wait_until_started(self) -> None:
+        wait_for(lambda: self._has_said("router started"), timeout_s=30, msg="the router does not start")
 
     def kill(self) -> None:
         self._process.kill()
@@ -90,18 +97,16 @@ class Router:
         for line in self._process.stderr:
             self.log.append(json.loads(line) if line.startswith("{") else {"message": line})
 
-    def _wait_for(self, message: str) -> None:
-        deadline = time.monotonic() + 30
-        while not any(line["message"] == message for line in self.log):
-            assert self.is_running, self.log
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+    def _has_said(self, message: str) -> bool:
+        assert self.is_running, self.log
+        return any(line["message"] == message for line in self.log)
 
 
 @contextmanager
-def running(root: Path, *, failpoint: str = "") -> Iterator[Router]:
-    router = Router(root, free_port(), failpoint)
+def running(root: Path, *, failpoint: str = "", settings: str = "") -> Iterator[Router]:
+    router = Router(root, free_port(), failpoint, settings)
     try:
+        router.wait_until_started()
         yield router
     finally:
         if router.is_running:
@@ -219,8 +224,7 @@ def test_asked_to_end_it_finishes_who_is_being_served_and_lets_nobody_in(tmp_pat
     with running(root) as router:
         peer = Thread(target=send, args=(router.port, instances, stored))
         peer.start()
-        while not stored:
-            time.sleep(0.002)
+        wait_for(lambda: bool(stored), timeout_s=30, msg="nothing was answered")
         router.end()
         peer.join()
         assert router.wait() == 0
@@ -308,3 +312,80 @@ def test_after_a_loss_of_power_what_peers_saw_stored_is_there(loss: Loss, tmp_pa
             recorder.survive(moment, loss, found, database=has_rows)
             invariants.check(found, {uid: known[uid] for uid in moment.acknowledged})
             shutil.rmtree(found)
+
+
+def test_a_full_disk_is_told_to_the_peer_and_its_instance_can_be_sent_later(tmp_path: Path) -> None:
+    """FI-09 on the wire: 0xA700, nothing partial, and the association goes on."""
+    root = tmp_path / "disk"
+    with small_disk(root, "3m"):
+        ballast = root / "ballast"
+        ballast.write_bytes(bytes(1 << 20))
+        with served(root) as (store, scp):
+            instances = [outgoing(1), outgoing(2, size=1024), outgoing(3)]
+            scu = Scu(Peer("127.0.0.1", scp.ports[0], "STORESCP"), limits=ScuLimits(retries=0))
+            first, large, last = scu.store(instances)
+            assert (first.stored, last.stored) == (True, True)
+            assert (large.status, large.reason, large.retryable) == ("refused", 0xA700, True)
+            assert len(store.files()) == 2
+            ballast.unlink()
+            (again,) = scu.store([outgoing(2, size=512)])
+            assert again.stored
+        invariants.check(root, datasets(instances[0], outgoing(2, size=512), instances[2]))
+
+
+def test_rows_that_are_deleted_while_peers_send_are_built_again(tmp_path: Path) -> None:
+    """FI-11 on the wire."""
+    root = tmp_path / "root"
+    instances = [outgoing(number) for number in range(60)]
+    stored: set[str] = set()
+    with running(root) as router:
+        send(router.port, instances[:20], stored)
+        (root / ".spool/router.db").unlink()
+        send(router.port, instances[20:], stored)
+        assert any(line.get("alarm") == "DATABASE_LOST" for line in router.log)
+        send(router.port, instances, stored)
+        router.kill()
+    assert len(stored) == 60
+    invariants.check(root, datasets(*instances))
+
+
+def test_storage_commitment_is_asked_and_reported_over_the_wire(tmp_path: Path) -> None:
+    """Asked on one association, answered at once; reported on another, that the router opens (PS3.4 J)."""
+    reports: list[Dataset] = []
+
+    def on_report(event: evt.Event) -> tuple[int, None]:
+        reports.append(event.event_information)
+        return 0, None
+
+    modality = AE("PONTE")
+    modality.add_supported_context(PUSH_MODEL, scu_role=False, scp_role=True)
+    modality.add_requested_context(PUSH_MODEL)
+    listening = modality.start_server(
+        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, on_report)]
+    )
+    assert listening is not None
+    kept, absent = outgoing(1), outgoing(2)
+    request = Dataset()
+    request.TransactionUID = "1.2.3"
+    request.ReferencedSOPSequence = [item_of(kept), item_of(absent)]
+    settings = f"commitment: {{port: {listening.server_address[1]}}}\n"
+    with running(tmp_path / "root", settings=settings) as router:
+        send(router.port, [kept], set())
+        association = modality.associate("127.0.0.1", router.port)
+        status, _ = association.send_n_action(request, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE)
+        association.release()
+        assert status.Status == 0
+        wait_for(lambda: len(reports) == 1, timeout_s=30, msg="no report came")
+        router.end()
+        assert router.wait() == 0
+    listening.shutdown()
+    (report,) = reports
+    assert [one.ReferencedSOPInstanceUID for one in report.ReferencedSOPSequence] == [kept.sop_instance_uid]
+    assert [one.FailureReason for one in report.FailedSOPSequence] == [0x0112]
+
+
+def item_of(instance: Outgoing) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = instance.sop_class_uid
+    item.ReferencedSOPInstanceUID = instance.sop_instance_uid
+    return item

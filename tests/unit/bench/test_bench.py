@@ -9,8 +9,10 @@ import pikepdf
 import pytest
 from pydicom import dcmread
 
-from bench import fetch, imports, memory, whole_job
+from bench import fetch, imports, memory, receive, send, whole_job
+from bench.peers import make_instances
 from bench.shapes import make_study
+from ponte.scan import scan
 from tests.stub_pacs import Answer, instances, stub_pacs
 
 
@@ -33,6 +35,11 @@ def test_a_generated_study_has_the_same_pixels_each_time(shape: str, tmp_path: P
     one, other = (dcmread(tmp_path / name / "00001.dcm") for name in "ab")
     assert one.PixelData == other.PixelData
     assert one.StudyInstanceUID != other.StudyInstanceUID
+
+
+def test_a_study_has_as_many_instances_as_were_asked_for(tmp_path: Path) -> None:
+    make_study("us", tmp_path / "more", instances=3)
+    assert len(list((tmp_path / "more").iterdir())) == 3
 
 
 def test_ratios_in_the_table_are_to_ours() -> None:
@@ -74,3 +81,26 @@ def test_imports_are_measured_as_they_ship_and_with_our_sources_compiled() -> No
     assert all(seconds > 0 for seconds in result["cpu"].values())
     assert {"numpy", "pydicom", "standard library"} <= set(result["packages"])
     assert "| as it ships |" in imports.as_table(result)
+
+
+@pytest.mark.dcmtk
+@pytest.mark.parametrize("name", ["ours", "unsynced", "storescp", "pynetdicom"])
+def test_a_receiver_takes_every_instance_from_both_senders(name: str, tmp_path: Path) -> None:
+    make_instances("ct", tmp_path / "study", count=4)
+    figures = receive.run_once(name, tmp_path / "study", associations=2)
+    assert figures["a_second"] > 0
+    assert figures["pss_mb"] > 1
+    with receive.server(name, tmp_path / "server") as (port, _):
+        verdicts = {path: scan([path.read_bytes()]) for path in (tmp_path / "study").iterdir()}
+        send.send(port, "STORESCP", verdicts)  # raises unless all were stored
+
+
+def test_speed_in_the_tables_is_a_ratio_to_dcmtk() -> None:
+    one, half = ({"wall": seconds, "cpu": seconds} for seconds in (1.0, 0.5))
+    table = send.as_table({"ct": {"storescp": {"ours": half, "dcmsend": one}}})
+    assert "| 0.500 | 1.000 | 2.00x | 1x | 0.500 | 1.000 | 0.50x | 0.8x |" in table
+    fast, slow = ({"a_second": 100.0 * n, "cpu_ms": 1.0 * n, "pss_mb": 5.0} for n in (2, 1))
+    latency = {"ours": {"median_ms": 1.5, "p99_ms": 9.0}}
+    received = receive.as_table({"ct": {"4": {"ours": fast, "storescp": slow}, "latency": latency}})
+    assert "| 0.5 MB | 4 | ours | 200 | 2.00x | 2.00 | 2.00x | 5 |" in received
+    assert "| 0.5 MB | ours | 1.50 | 9.00 |" in received

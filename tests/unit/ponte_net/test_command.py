@@ -6,7 +6,7 @@ from contextlib import suppress
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
 from pynetdicom import dsutils
@@ -41,6 +41,7 @@ STORE = command.encode(
 )
 
 
+@settings(deadline=None)
 @given(SETS)
 def test_what_is_written_is_read_by_pynetdicom_and_by_us(elements: command.CommandSet) -> None:
     encoded = command.encode(elements)
@@ -50,6 +51,7 @@ def test_what_is_written_is_read_by_pynetdicom_and_by_us(elements: command.Comma
     assert {element.tag.element: element.value for element in dataset if element.tag.element} == elements
 
 
+@settings(deadline=None)
 @given(SETS)
 def test_what_pynetdicom_writes_is_read(elements: command.CommandSet) -> None:
     dataset = Dataset()
@@ -100,6 +102,7 @@ def test_lies_are_refused(data: bytes) -> None:
         command.decode(data)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_noise_is_read_or_refused_and_nothing_else(noise: bytes) -> None:
     with suppress(BadCommand):

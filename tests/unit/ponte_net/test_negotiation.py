@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import UID
 from pynetdicom import AE, build_context
@@ -22,6 +22,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext
 
+from ponte.filemeta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from ponte_net import negotiation
 from ponte_net.contexts import Kind
 from ponte_net.negotiation import BadNegotiation, Role
@@ -73,7 +74,7 @@ def test_our_request_is_what_pynetdicom_reads() -> None:
     user = pdu.user_information
     assert user is not None
     assert user.maximum_length == 131072
-    assert user.implementation_class_uid == negotiation.IMPLEMENTATION_CLASS_UID
+    assert user.implementation_class_uid == IMPLEMENTATION_CLASS_UID
     assert user.role_selection[UID(CT)].scp == 1
     assert len(encoded) == len(pdu)
 
@@ -103,7 +104,7 @@ def test_our_acceptance_is_what_pynetdicom_reads_and_we_do() -> None:
     answered = negotiation.read_answer(encoded[6:], [Kind(CT, EXPLICIT), Kind(MR, IMPLICIT)])
     assert answered.contexts == {Kind(CT, EXPLICIT): 1}
     assert answered.rejected == {Kind(MR, IMPLICIT): "transfer syntax not supported"}
-    assert answered.implementation == negotiation.IMPLEMENTATION_VERSION_NAME
+    assert answered.implementation == IMPLEMENTATION_VERSION_NAME
 
 
 def test_an_answer_with_a_syntax_that_was_not_proposed_is_no_acceptance() -> None:
@@ -171,6 +172,7 @@ def test_the_first_syntax_is_taken_and_what_is_no_uid_is_not() -> None:
     assert negotiation.judge(request, taken=frozenset({CT}))[1][0] == negotiation.ABSTRACT_SYNTAX_UNKNOWN
 
 
+@settings(deadline=None)
 @given(
     cut=st.integers(0, 400), changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4)
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -173,6 +174,34 @@ def test_a_pdu_of_any_length_is_never_gathered() -> None:
         assert isinstance(got, Piece)
         assert not got.last
         assert 0 < len(got.data) <= 256 << 10
+
+
+@pytest.mark.parametrize("longest", [None, 1 << 20])
+def test_a_pdu_of_any_length_has_the_time_for_each_piece_of_it(
+    longest: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a limit was agreed it has the time for all of it: ten seconds pass before each byte."""
+    now = [0.0]
+    monkeypatch.setattr(pdu, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with wires(pdu_s=30) as (wire, far):
+        wire.longest = longest
+        far.sendall(b"\4\0\0\0\0\x2e\0\0\0\x2a\1\2")
+        held = b""
+        with pytest.raises(PeerTimeout) if longest else nullcontext():
+            for number in range(40):
+                now[0] += 10
+                later = threading.Timer(0.01, far.sendall, [bytes([number])])
+                later.start()
+                held += bytes(data_of(wire))
+                later.join()
+        later.join()
+        assert len(held) == (3 if longest else 40)
+
+
+def data_of(wire: Wire) -> memoryview:
+    got = wire.receive()
+    assert isinstance(got, Piece)
+    return got.data
 
 
 @pytest.mark.parametrize(("began", "words"), [(b"", "fell silent"), (b"\4\0\0", "fell silent")])

@@ -22,6 +22,7 @@ from ponte.errors import (
     PonteError,
     SourceUnavailable,
 )
+from ponte.filemeta import IMPLEMENTATION_VERSION_NAME
 from ponte_net import command, negotiation, pdu
 from ponte_net.association import Patience
 from ponte_net.contexts import Kind, batches
@@ -498,8 +499,7 @@ def test_the_local_port_can_be_used_again_at_once() -> None:
     with told_scp(Conversation.serve, breaks_off(abort, answered=0), Conversation.serve) as scp:
         for _ in range(3):
             assert store(scp, local_port=port)[0].stored
-        addresses = {one.sock.getpeername()[1] for one in scp.conversations if one.sock.fileno() >= 0}
-        assert addresses <= {port}
+    assert {one.peer_port for one in scp.conversations} == {port}
     assert len(scp.conversations) == 4
 
 
@@ -519,7 +519,15 @@ def test_the_echo_says_what_the_peer_accepts() -> None:
         echoed = scu.echo([Kind(CT, EXPLICIT), Kind(CT, J2K)])
     assert echoed.status == 0
     assert echoed.contexts == {Kind(CT, EXPLICIT): None, Kind(CT, J2K): "SOP class not supported"}
-    assert (echoed.max_pdu, echoed.implementation) == (16384, negotiation.IMPLEMENTATION_VERSION_NAME)
+    assert (echoed.max_pdu, echoed.implementation) == (16384, IMPLEMENTATION_VERSION_NAME)
+
+
+def test_more_contexts_than_there_may_be_are_not_proposed() -> None:
+    with (
+        told_scp(Conversation.serve) as scp,
+        pytest.raises(InvalidRequest, match="129 presentation contexts"),
+    ):
+        scu_of(scp).echo(Kind(f"1.2.3.{number}", EXPLICIT) for number in range(128))
 
 
 def test_an_echo_that_fails_is_no_success() -> None:

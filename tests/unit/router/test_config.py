@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from router.config import HIDDEN, RouterConfig
-from router.configfile import BadConfiguration, load
+from router.configfile import ENVIRONMENT, BadConfiguration, load
+from tests.corpus import ROOT
 
 
 def problems(text: str, tmp_path: Path, **environment: str) -> list[str]:
@@ -110,3 +112,19 @@ def test_a_value_can_be_in_a_file_of_its_own(tmp_path: Path) -> None:
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         RouterConfig().ae_title = "X"  # type: ignore[misc]
+
+
+def test_the_document_shows_what_can_be_set(tmp_path: Path) -> None:
+    text = (ROOT / "docs/router.md").read_text(encoding="utf-8")
+    (tmp_path / "router.yaml").write_text(text.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    shown = load(tmp_path / "router.yaml", {}).shown()
+    assert [one["port"] for one in shown["listeners"]] == [104, 4100, 2762]
+    defaults = RouterConfig().shown()
+    assert (shown["limits"], shown["disk"]) == (defaults["limits"], defaults["disk"])
+    for name in (*ENVIRONMENT, "HTR_IP", "SCP_PORT", "SCP_SECOND_PORT"):
+        assert f"`{name}`" in text
+    alarms = {
+        found for path in (ROOT / "edge/router").glob("*.py")
+        for found in re.findall(r'"alarm": "([A-Z_]+)"', path.read_text(encoding="utf-8"))
+    }  # fmt: skip
+    assert {alarm for alarm in alarms if f"`{alarm}`" not in text} == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -191,3 +192,16 @@ def test_no_patient_data_is_logged(store: Store, caplog: pytest.LogCaptureFixtur
     logged = " ".join(str(record.__dict__) for record in caplog.records)
     assert "CANAR" not in logged
     assert broken.SOPInstanceUID not in logged
+
+
+def test_a_disk_that_cannot_be_asked_is_no_disk_to_fill(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise OSError(5, "gone")
+
+    monkeypatch.setattr(os, "statvfs", fail)
+    assert store.intake.refuses_associations() == "disk"
+    with pytest.raises(RefusedInstance) as refused:
+        store.send(make_ct())
+    assert refused.value.status == OUT_OF_RESOURCES

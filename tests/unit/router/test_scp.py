@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -283,6 +284,7 @@ def test_an_intake_that_fails_is_no_success() -> None:
             peer.associate()
             peer.send(command_pdu(store_request()), data_pdu(DATA))
             assert peer.ends() == [pdu.ABORT]
+        running.settled()
         intake.fail = None
         with RawPeer(running.port) as peer:
             peer.associate()
@@ -323,6 +325,25 @@ def test_to_stop_cuts_off_what_does_not_end_in_time() -> None:
         assert running.scp.stop(0.1)
         assert peer.ends() == [pdu.ABORT]
     assert running.intake.kept == []
+    assert running.intake.endings == ["drained"]
+
+
+def test_to_stop_does_not_wait_for_who_never_ends() -> None:
+    with served() as running, RawPeer(running.port) as peer:
+        peer.associate()
+        peer.send(command_pdu(store_request()))
+
+        def send_on() -> None:
+            with suppress(OSError):
+                while True:
+                    peer.send(data_pdu(bytes(1 << 16), last=False))
+
+        sending = threading.Thread(target=send_on)
+        sending.start()
+        wait_for(lambda: running.intake.unfinished == 1, timeout_s=20, msg="nothing arrived")
+        assert running.scp.stop(0)
+        sending.join(20)
+        assert not sending.is_alive()
     assert running.intake.endings == ["drained"]
 
 

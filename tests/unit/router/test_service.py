@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import json
 import logging
@@ -15,9 +16,10 @@ import pytest
 from ponte.errors import InvalidRequest
 from router.config import DiskConfig, ListenerConfig, RouterConfig
 from router.counters import Counters
-from router.log import JsonFormatter
+from router.log import KEYS, JsonFormatter
 from router.reception import SUCCESS, Asked, Intake
 from router.service import Service
+from tests.corpus import ROOT
 from tests.factories import make_ct
 from tests.unit.router import invariants
 from tests.unit.router.store import FACTS, LITTLE, Store, dataset_of
@@ -118,3 +120,17 @@ def test_of_an_exception_its_type_alone_is_logged() -> None:
 def test_warnings_say_what_is_seldom_meant() -> None:
     everywhere = replace(RouterConfig(), listeners=(ListenerConfig(11112),))
     assert ["HTR_IP" in one for one in everywhere.warnings()] == [True]
+
+
+def test_the_log_knows_every_key_that_is_used() -> None:
+    folders = (ROOT / "edge/router", ROOT / "layers/ponte/python/ponte_net")
+    used = {
+        key.value
+        for folder in folders
+        for path in folder.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.keyword) and call.arg == "extra" and isinstance(call.value, ast.Dict)
+        for key in call.value.keys
+        if isinstance(key, ast.Constant)
+    }
+    assert {"alarm", "association"} <= used <= set(KEYS)

@@ -86,10 +86,12 @@ class Box:
         self.path.write_text(json.dumps(sections))
 
     @contextmanager
-    def run(self, destination: Destination | Inbox | None = None) -> Iterator[threading.Event]:
+    def run(
+        self, destination: Destination | Inbox | None = None, address: str = "dicom://PACS@pacs:104"
+    ) -> Iterator[threading.Event]:
         """The watcher in a thread; at the end it is stopped, and must end. Without another: to the PACS."""
         config, stop = read_config(self.path), threading.Event()
-        target = Target(destination or self.pacs, "PACS@pacs:104")
+        target = Target(destination or self.pacs, "PACS@pacs:104", address)
         with open_watcher(config, target, stop, backoff=QUICK) as watcher:
             open_log(config)
             thread = threading.Thread(target=watcher.run)

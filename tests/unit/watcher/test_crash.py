@@ -46,7 +46,9 @@ def _counting(name: str, call: Callable[..., Any], number: int, counted: list[st
 
 def run_through(box: Box) -> None:
     """What the watcher's threads do, one after the other: look, take, work off."""
-    with open_watcher(read_config(box.path), Target(box.pacs, "PACS"), threading.Event()) as watcher:
+    with open_watcher(
+        read_config(box.path), Target(box.pacs, "PACS", "dicom://PACS@pacs"), threading.Event()
+    ) as watcher:
         for _ in range(2):
             watcher._look_once()
         for item in list(watcher._items.values()):

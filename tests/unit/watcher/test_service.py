@@ -199,6 +199,16 @@ def test_what_the_destination_refuses_for_good_is_quarantined_and_the_others_go(
     assert kept.parent.name == "DESTINATION_REFUSED"
 
 
+def test_what_one_destination_has_does_not_count_for_another(box: Box) -> None:
+    with box.run():
+        box.drop("a.zip", exam(1))
+        assert box.reported("a.zip")["totals"]["accepted"] == 1
+    with box.run(address="dicom://OTHER@pacs:104"):
+        box.drop("b.zip", exam(1))
+        assert box.reported("b.zip")["totals"]["accepted"] == 1
+    assert box.pacs.stores == uids(1) * 2
+
+
 def test_i4_an_archive_is_removed_only_when_all_is_confirmed(box: Box) -> None:
     box.configure(behavior={"move_zip_to_archive": False, **QUICKLY})
     there: list[bool] = []

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ponte.destination import Outcome, Outgoing
-from ponte.errors import DestinationUnavailable
+from ponte.errors import DestinationUnavailable, SourceUnavailable
 from ponte_aws import clients
 from ponte_aws.archives import State
 from ponte_aws.quarantine import S3Quarantine
+from ponte_aws.s3range import RangeLimits, S3Range
 from tests.factories import encode, make_ct
 from tests.hazards.archives import GOOD, archive
-from tests.unit.zip_ingest.conftest import INBOX, Inbox, archive_id_of, event, record
+from tests.unit.zip_ingest.conftest import INBOX, Inbox, archive_id_of, event, record, stored
 from zip_ingest import run
 from zip_ingest.settings import ingest_settings
 
@@ -227,6 +230,83 @@ def test_fi_20_an_object_that_was_replaced_is_left_to_the_event_of_the_other(inb
     row = inbox.row(first)
     assert (row.state, row.error) == (State.REPLACED, "OBJECT_REPLACED")
     assert inbox.pacs.received == []
+
+
+class _InSmallBlocks(S3Range):
+    """As if the archive were large: a block is less than a member."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments, limits=RangeLimits(block_bytes=4096, ahead=1, retries=0, backoff_s=0))
+
+    _get_small = S3Range._get
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "code"),
+    [
+        (lambda: clients.s3().delete_object(Bucket=INBOX, Key="exame.zip"), State.GONE, "OBJECT_GONE"),
+        (
+            lambda: clients.s3().put_object(Bucket=INBOX, Key="exame.zip", Body=archive()),
+            State.REPLACED,
+            "OBJECT_REPLACED",
+        ),
+    ],
+    ids=["deleted", "replaced"],
+)
+def test_fi_20_an_object_that_is_lost_in_the_middle_makes_no_member_bad(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch, change: Callable[[], Any], state: State, code: str
+) -> None:
+    monkeypatch.setattr(run, "S3Range", _InSmallBlocks)
+    clients.s3().delete_bucket(Bucket=INBOX)
+    clients.s3().create_bucket(Bucket=INBOX)  # without versions
+    members = instances(20)
+    arrived = inbox.put(archive(members, zipfile.ZIP_STORED))
+
+    def lose_it(instance: Outgoing) -> Outcome:
+        if len(inbox.pacs.received) == 1:
+            change()
+        return stored(instance)
+
+    inbox.pacs.answer = lose_it
+    assert inbox.handle(arrived) == NOTHING_FAILED
+    row = inbox.row(arrived)
+    assert (row.state, row.error) == (state, code)
+    report = inbox.report(arrived)
+    assert (report["verdict"], report["error"]["code"]) == ("partial", code)
+    assert {entry["verdict"] for entry in report["entries"]} == {"accepted"}
+    assert 0 < len(report["entries"]) == len(inbox.pacs.received) < 20
+    assert inbox.keys("quarantine/") == []
+
+
+def test_fi_20_an_s3_that_does_not_answer_in_the_middle_makes_no_member_bad(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "S3Range", _InSmallBlocks)
+    arrived = inbox.put(archive(instances(20), zipfile.ZIP_STORED))
+    is_down = False
+    real = S3Range._get
+
+    def refuse(stream: S3Range, wanted: str) -> Any:
+        if is_down:
+            raise SourceUnavailable("S3 answers 503")
+        return real(stream, wanted)
+
+    def go_down(instance: Outgoing) -> Outcome:
+        nonlocal is_down
+        is_down = len(inbox.pacs.received) >= 1
+        return stored(instance)
+
+    monkeypatch.setattr(_InSmallBlocks, "_get", refuse)
+    inbox.pacs.answer = go_down
+    assert inbox.handle(arrived) == NOTHING_FAILED
+    row = inbox.row(arrived)
+    assert (row.state, row.setbacks) == (State.WORKING, 1)
+    assert inbox.keys("quarantine/") == []
+    is_down, inbox.pacs.answer = False, stored
+    (message,) = inbox.messages()
+    assert inbox.handle(message) == NOTHING_FAILED
+    assert inbox.report(arrived)["totals"]["delivered"] == 20
+    assert len(inbox.pacs.received) == 20
 
 
 def test_fi_20_a_test_event_is_no_archive_and_no_failure(inbox: Inbox) -> None:

@@ -17,9 +17,9 @@ from time import monotonic
 
 from ponte.archiving.directory import LOCAL_SIGNATURE, Entry, Seekable, read_at, read_directory
 from ponte.archiving.localheader import ENCRYPTED, places
-from ponte.archiving.member import Member, inflate
+from ponte.archiving.member import OF_THE_ARCHIVE, Member, inflate
 from ponte.archiving.names import irregular, shown_name
-from ponte.errors import BadMember, PonteError, UnsafeArchive
+from ponte.errors import BadMember, UnsafeArchive
 from ponte.structure import has_preamble
 
 __all__ = ["Archive", "Limits", "Member", "is_archive"]
@@ -104,7 +104,7 @@ class Archive:
         pieces = self._pieces(entry)
         try:
             head = next(pieces, b"")
-        except PonteError as error:
+        except OF_THE_ARCHIVE as error:
             yield replace(member, error=error)
             return
         whole = chain((head,), pieces)
@@ -121,7 +121,7 @@ class Archive:
                 for piece in pieces:
                     spool.write(piece)
                 nested = Archive(spool, self._limits_within())
-            except PonteError as error:
+            except OF_THE_ARCHIVE as error:
                 yield replace(member, error=error)
                 return
             self._members += nested._members

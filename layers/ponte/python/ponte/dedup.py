@@ -78,6 +78,11 @@ class ClaimLost(TransientError):
     default_code = "CLAIM_LOST"
 
 
+def scope_of(destination: str) -> str:
+    """What tells the rows of this destination from those of others in the same store; "" for none."""
+    return f"{hashlib.sha256(destination.encode()).hexdigest()[:16]}#" if destination else ""
+
+
 class Store(Protocol):
     """Where the rows are."""
 

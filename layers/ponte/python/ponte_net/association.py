@@ -22,7 +22,7 @@ from ponte.errors import (
     PonteError,
 )
 from ponte_net import command, negotiation, pdu
-from ponte_net.contexts import Kind
+from ponte_net.contexts import MOST_CONTEXTS, Kind
 from ponte_net.negotiation import Answered, BadNegotiation, Rejection, Role
 from ponte_net.pdu import BadPdu, Buffer, Control, PeerGone, PeerTimeout, TlsFailed, Wire, WireError
 
@@ -96,7 +96,12 @@ class Association:
     def open(
         cls, peer: Peer, kinds: Sequence[Kind], terms: Terms, *, roles: Mapping[str, Role] | None = None
     ) -> Self:
-        """Connect and propose the kinds, at most 128. With none accepted it is an association still."""
+        """Connect and propose the kinds. With none accepted it is an association still.
+
+        Raises `InvalidRequest` for more than 128, and as the class says.
+        """
+        if not 0 < len(kinds) <= MOST_CONTEXTS:
+            raise InvalidRequest(f"{len(kinds)} presentation contexts; expected 1 to {MOST_CONTEXTS}")
         wire = _connect(peer, terms)
         try:
             with _translated():

@@ -25,12 +25,11 @@ from pynetdicom.pdu_items import (
     UserInformationItem,
 )
 
+from ponte.filemeta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from ponte.uid import is_valid_uid
 from ponte_net.contexts import IMPLICIT_VR_LITTLE_ENDIAN, MOST_CONTEXTS, Kind
 
 APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
-IMPLEMENTATION_CLASS_UID: Final = "2.25.182346970231442491996909059341755095557"
-IMPLEMENTATION_VERSION_NAME: Final = "PONTE_0_1"
 PROTOCOL_VERSION: Final = 1  # a bit
 
 ACCEPTED, USER_REJECTION, NO_REASON, ABSTRACT_SYNTAX_UNKNOWN, TRANSFER_SYNTAXES_UNKNOWN = range(5)
@@ -278,8 +277,8 @@ def _read_user_information(content: bytes) -> tuple[int, str, dict[str, Role]]:
             max_pdu = int.from_bytes(value, "big")
         elif kind == _VERSION_NAME or (kind == _CLASS_UID and not implementation):
             implementation = _text(value)[:64]
-        elif kind == _ROLE_SELECTION and len(value) >= 4:
-            roles[_text(value[2:-2])] = Role(bool(value[-2]), bool(value[-1]))
+        elif kind == _ROLE_SELECTION and is_valid_uid(uid := _text(value[2:-2])):
+            roles[uid] = Role(bool(value[-2]), bool(value[-1]))
     return max_pdu, implementation, roles
 
 

@@ -83,7 +83,8 @@ class Wire:
 
     `idle_s` may pass before a PDU begins, or while none of what we send is taken; `pdu_s` from a PDU's first
     byte to its last; `until` (of the monotonic clock) is the end of all, where it is set. `longest` is what a
-    PDU may declare, its six first bytes not counted; None where we said that there is no limit.
+    PDU may declare, its six first bytes not counted; None where we said that there is no limit: then `pdu_s`
+    is for each piece of it, and `until` alone ends one that dribbles.
     """
 
     def __init__(self, sock: socket.socket, *, idle_s: float, pdu_s: float) -> None:
@@ -121,6 +122,8 @@ class Wire:
             self._next_pdv()
         data = self._some(self._pdv_left) if self._pdv_left else self._buffer[:0]
         self._pdv_left -= len(data)
+        if self.longest is None:  # a whole dataset may be one PDU: what counts then is that more of it comes
+            self._allow(self.pdu_s)
         last = bool(self._flags & _LAST) and not self._pdv_left
         return Piece(self._context_id, bool(self._flags & _COMMAND), last, data)
 

@@ -93,9 +93,10 @@ class Scu:
             raise DestinationRefused(f"The peer answers C-ECHO with {echoed.status:04X}H")
 
     def echo(self, kinds: Iterable[Kind] = ()) -> Echoed:
-        """C-ECHO, with up to 127 further contexts proposed. Raises as `check`, not for its status."""
+        """C-ECHO, with up to 127 further contexts proposed. Raises as `check`, but for its status."""
         began = time.monotonic()
-        association = Association.open(self._peer, [ECHO, *kinds], self._terms)
+        further = list(kinds)
+        association = Association.open(self._peer, [ECHO, *further], self._terms)
         try:
             answered = association.answered
             if ECHO not in answered.contexts:
@@ -107,7 +108,7 @@ class Scu:
             answer = association.request(answered.contexts[ECHO], asked)
         finally:
             association.release()
-        contexts = {kind: answered.rejected.get(kind) for kind in kinds}
+        contexts = {kind: answered.rejected.get(kind) for kind in further}
         status = command.number_of(answer, command.STATUS) or _SUCCESS
         return Echoed(status, contexts, answered.max_pdu, answered.implementation, time.monotonic() - began)
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from ponte.archiving.names import is_litter
-from ponte.errors import BadMember, PermanentError, PonteError
+from ponte.errors import BadMember, PonteError, UnsafeArchive
 from ponte.scan import Scanner, Verdict
+
+OF_THE_ARCHIVE: Final = (BadMember, UnsafeArchive)
+"""What says something about a member. Any other error is of the place where the archive lies."""
 
 _CHUNK = 1 << 20
 _SKIPPED = {"SYMLINK": "A symbolic link", "NOT_REGULAR": "A device, a FIFO or a socket"}
@@ -44,8 +48,8 @@ class Member:
     ) -> Verdict:
         """The verdict on the instance: accepted only where archive and instance are sound.
 
-        `spool` is given each piece as it goes by; `keep` is that of `Scanner`. Raises `TransientError` where
-        the archive cannot be read now: that says nothing about the instance.
+        `spool` is given each piece as it goes by; `keep` is that of `Scanner`. Raises what its source
+        does where the archive cannot be read now, or is gone: that says nothing about the instance.
         """
         if self.skipped is not None:
             return Verdict.refused(self.skipped, _SKIPPED[self.skipped])
@@ -55,7 +59,7 @@ class Member:
                 scanner.feed(piece)
                 if spool is not None:
                     spool(piece)
-        except PermanentError as error:
+        except OF_THE_ARCHIVE as error:
             return Verdict.refused(error.code, error.detail)
         verdict = scanner.finish()
         if verdict.accepted:

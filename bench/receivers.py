@@ -1,0 +1,119 @@
+"""A storage SCP in a process of its own: `python -m bench.receivers NAME PORT FOLDER`, until it is killed.
+
+`ours` is the router's, on its spool: checked, fsynced and committed before each answer. `unsynced` writes a
+file for each instance and promises nothing, as the others do. `pynetdicom` is its server as it comes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.events import Event
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from ponte.filemeta import part10_head
+from ponte.quarantine import FolderQuarantine
+from router.counters import Counters
+from router.intake import DiskLimits, SpoolIntake
+from router.listener import Endpoint
+from router.reception import SUCCESS, Asked, AssociationFacts, Ending, Intake, Referenced
+from router.scp import ConnectionLimits, Scp
+from router.spool import Spool
+from router.startup import open_store
+
+HOST = "127.0.0.1"
+
+
+def ours(port: int, folder: Path) -> None:
+    """The router without its configuration."""
+    spool = Spool(folder)
+    spool.make()
+    quarantine, counters = FolderQuarantine(folder), Counters()
+    committer, _ = open_store(spool, quarantine)
+    limits = DiskLimits(0, 0)
+    _serve(port, SpoolIntake(spool, committer, quarantine, _Nothing(folder), counters, limits=limits))
+
+
+def unsynced(port: int, folder: Path) -> None:
+    """The same network side, before an intake that writes files."""
+    _serve(port, _Nothing(folder))
+
+
+def pynetdicom(port: int, folder: Path) -> None:
+    """Its own server; the handler writes the dataset that it has in memory."""
+    numbers = itertools.count()
+
+    def keep(event: Event) -> int:
+        (folder / f"{next(numbers)}.dcm").write_bytes(event.encoded_dataset())
+        return SUCCESS
+
+    ae = AE()
+    ae.maximum_associations = 64
+    ae.maximum_pdu_size = 131072
+    ae.supported_contexts = AllStoragePresentationContexts
+    ae.add_supported_context(Verification)
+    ae.start_server((HOST, port), block=True, evt_handlers=[(evt.EVT_C_STORE, keep)])
+
+
+class _Nothing:
+    """An intake that keeps files and promises nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = itertools.count()
+
+    def refuses_associations(self) -> str | None:
+        return None
+
+    def association_opened(self, facts: AssociationFacts) -> None:
+        pass
+
+    def association_closed(self, facts: AssociationFacts, how: Ending) -> None:
+        pass
+
+    def begin(self, asked: Asked) -> _File:
+        return _File(self._folder / f"{next(self._numbers)}.dcm", asked)
+
+    def commitment_asked(
+        self, facts: AssociationFacts, transaction_uid: str, references: Sequence[Referenced]
+    ) -> int:
+        raise NotImplementedError
+
+    def ask(self, facts: AssociationFacts, transaction_uid: str, references: Sequence[Referenced]) -> int:
+        raise NotImplementedError
+
+
+class _File:
+    def __init__(self, path: Path, asked: Asked) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._file.write(part10_head(asked.sop_class_uid, asked.sop_instance_uid, asked.transfer_syntax_uid))
+
+    def write(self, piece: bytes | bytearray | memoryview) -> None:
+        self._file.write(piece)
+
+    def finish(self) -> int:
+        self._file.close()
+        return SUCCESS
+
+    def abandon(self) -> None:
+        self._file.close()
+
+
+def _serve(port: int, intake: Intake) -> None:
+    Scp([Endpoint(port, HOST)], intake, connections=ConnectionLimits(64, 64)).start()
+    signal.pause()
+
+
+RECEIVERS: dict[str, Callable[[int, Path], None]] = {
+    "ours": ours,
+    "unsynced": unsynced,
+    "pynetdicom": pynetdicom,
+}
+
+if __name__ == "__main__":
+    RECEIVERS[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))
