@@ -8,6 +8,7 @@ import sys
 
 from bench import (
     assembly,
+    classify,
     fetch,
     imports,
     ingest,
@@ -35,6 +36,7 @@ BENCHES = {
     "receive": receive,
     "load": load,
     "spool": spool,
+    "classify": classify,
 }
 
 
