@@ -48,7 +48,9 @@ def load(path: Path | None, environment: Mapping[str, str], *, env_file: Path | 
         if value := _variable(variable, variables, problems):
             _set(values, name, value)
     listeners = _listeners(variables, problems)
-    if listeners:
+    if listeners and "listeners" in values:
+        problems.append("listeners: HTR_IP or SCP_PORT is set as well; expected one of the two ways")
+    elif listeners:
         values["listeners"] = listeners
     config = _build(RouterConfig, values, "", problems)
     if config is None or problems:

@@ -137,6 +137,8 @@ class Database:
 
     def __init__(self, path: Path, *, migrations: Sequence[str] = MIGRATIONS) -> None:
         self.path = path
+        self.is_new = False
+        """True where there were no rows yet, nor tables for them."""
         self._migrations = migrations
         self._create(path)
         self._connection = sqlite3.connect(
@@ -176,6 +178,7 @@ class Database:
     def _migrate(self) -> None:
         """One transaction a version. Raises `InvalidRequest` for a later version than ours."""
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        self.is_new = not version
         if version > len(self._migrations):
             raise InvalidRequest(
                 f"{self.path.name} has schema {version}, of a later version of Ponte; "
@@ -310,3 +313,17 @@ def checkpoint(path: Path) -> None:
     """Write rows from the log into the main file, beside who uses it, waiting for nobody."""
     with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def opened_again(path: Path) -> Database:
+    """The database that was there before, looked through. Raises `DatabaseDamaged`, where it is empty too."""
+    database = Database(path)
+    try:
+        database.check()
+    except BaseException:
+        database.close()
+        raise
+    if database.is_new:
+        database.close()
+        raise DatabaseDamaged(f"{path.name} is empty")
+    return database

@@ -84,13 +84,12 @@ def open_store(spool: Spool, quarantine: Quarantine) -> tuple[Committer, Finding
 def _open_store(spool: Spool, quarantine: Quarantine) -> tuple[Committer, Findings]:
     partial = spool.sweep()
     path = spool.folder / FILE_NAME
-    is_new = not path.exists()
     try:
         database = _open_sound(path)
         findings = reconcile(spool, database, quarantine)
-        if is_new:
+        if database.is_new:
             _note_quarantine(database, quarantine)
-        findings.rebuilt = is_new and findings.adopted > 0
+        findings.rebuilt = database.is_new and findings.adopted > 0
     except DatabaseDamaged:
         database, findings = rebuild(spool, quarantine)
     findings.partial = partial

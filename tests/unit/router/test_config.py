@@ -109,6 +109,12 @@ def test_a_value_can_be_in_a_file_of_its_own(tmp_path: Path) -> None:
         load(None, {"SCP_AET_FILE": str(tmp_path / "nowhere")})
 
 
+def test_listeners_are_said_in_one_way_so_that_none_is_dropped_in_silence(tmp_path: Path) -> None:
+    assert problems("listeners: [{port: 2762}]\n", tmp_path, HTR_IP="10.0.0.5") == [
+        "listeners: HTR_IP or SCP_PORT is set as well; expected one of the two ways"
+    ]
+
+
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         RouterConfig().ae_title = "X"  # type: ignore[misc]
