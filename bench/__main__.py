@@ -14,6 +14,7 @@ from bench import (
     ingest,
     load,
     memory,
+    organise,
     receive,
     render,
     scan,
@@ -37,6 +38,7 @@ BENCHES = {
     "load": load,
     "spool": spool,
     "classify": classify,
+    "organise": organise,
 }
 
 

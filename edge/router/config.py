@@ -129,11 +129,24 @@ class LimitsConfig:
 
 @dataclass(frozen=True, slots=True)
 class DiskConfig:
-    """Free space below which no association, and no instance, is taken; and what quarantine may hold."""
+    """Free space below which no association, and no instance, is taken; what quarantine may hold; and below
+    what there is an alarm."""
 
     associations_bytes: int = _checked(_not_negative, 2 << 30)
     instances_bytes: int = _checked(_not_negative, 512 << 20)
     quarantine_bytes: int = _checked(_positive, 50 << 30)
+    warning_bytes: int = _checked(_not_negative, 20 << 30)
+
+
+@dataclass(frozen=True, slots=True)
+class StudiesConfig:
+    """When a study is complete: `quiet_s` after the last image and association, `limit_s` at the latest. How
+    long images stay once all destinations have them. How fast the patrol reads."""
+
+    quiet_s: float = _checked(_positive, 60.0)
+    limit_s: float = _checked(_positive, 7200.0)
+    keep_s: float = _checked(_not_negative, 0.0)
+    patrol_bytes_per_s: int = _checked(_positive, 8 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +188,7 @@ class RouterConfig:
     access: AccessConfig = AccessConfig()
     limits: LimitsConfig = LimitsConfig()
     disk: DiskConfig = DiskConfig()
+    studies: StudiesConfig = StudiesConfig()
     commitment: CommitmentConfig = CommitmentConfig()
 
     def shown(self) -> dict[str, Any]:

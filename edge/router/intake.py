@@ -4,7 +4,6 @@ into quarantine, and only then answered. The statuses are those of PS3.4 B.2.3."
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +35,7 @@ from router.reception import (
     RefusedInstance,
 )
 from router.spool import Partial, Spool
+from router.watermarks import Watermarks
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +68,14 @@ class Commitments(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DiskLimits:
-    """Below `associations_bytes` of free space no association is accepted; below `instances_bytes` no
-    instance of those that are there. Nothing is ever removed to make room."""
+    """Below `associations_bytes` of free space, or `files` that can be made, no association is accepted;
+    below `instances_bytes` no instance of those that are there; below `warning_bytes` there is an alarm.
+    Nothing is ever removed to make room."""
 
     associations_bytes: int = 2 << 30
     instances_bytes: int = 512 << 20
+    warning_bytes: int = 20 << 30
+    files: int = 1024
 
 
 class SpoolIntake:
@@ -93,7 +96,7 @@ class SpoolIntake:
         self.quarantine = quarantine
         self.counters = counters
         self._commitments = commitments
-        self._limits = limits
+        self.watermarks = Watermarks(spool.folder, limits)
         self._stopping = False
 
     def stop(self) -> None:
@@ -104,10 +107,7 @@ class SpoolIntake:
         """`stopping`, `disk` or `queue`, the last while nothing can be committed."""
         if self._stopping:
             return "stopping"
-        try:
-            if self.free_bytes() < self._limits.associations_bytes:
-                return "disk"
-        except OSError:
+        if self.watermarks.refuses_associations():
             return "disk"
         return None if self.committer.is_well else "queue"
 
@@ -130,7 +130,7 @@ class SpoolIntake:
         if not all(map(is_valid_uid, uids)):
             raise self.refusal(INVALID_UID, "A UID of the command is none", "BAD_UID")
         try:
-            if self.free_bytes() < self._limits.instances_bytes:
+            if self.watermarks.refuses_instances():
                 raise self.refusal(OUT_OF_RESOURCES, "The disk is nearly full", "STORAGE")
             head = part10_head(*uids, source_ae_title=asked.association.calling_ae_title)
             partial = self.spool.receive(head)
@@ -150,8 +150,7 @@ class SpoolIntake:
 
     def free_bytes(self) -> int:
         """Of the disk that the spool is on."""
-        found = os.statvfs(self.spool.folder)
-        return found.f_bavail * found.f_frsize
+        return self.watermarks.free().size_bytes
 
     def refusal(self, status: int, detail: str, code: str) -> RefusedInstance:
         """What says that an instance is not taken, counted and logged."""

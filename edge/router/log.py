@@ -16,6 +16,7 @@ KEYS: Final = (
     "alarm", "association", "calling_ae_title", "called_ae_title", "address", "listener", "port", "status",
     "code", "error", "instances", "quarantine", "committed", "failed", "seconds", "reason", "how",
     "adopted", "doubled", "missing", "partial", "quarantined", "rebuilt", "removed", "free_bytes",
+    "instance", "worker", "errno", "studies", "duplicate", "later", "passed_over",
     "bytes", "limit_bytes", "contexts",
 )  # fmt: skip
 
