@@ -10,6 +10,7 @@ from bench import (
     assembly,
     classify,
     fetch,
+    forward,
     imports,
     ingest,
     load,
@@ -39,6 +40,7 @@ BENCHES = {
     "spool": spool,
     "classify": classify,
     "organise": organise,
+    "forward": forward,
 }
 
 
