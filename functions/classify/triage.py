@@ -88,7 +88,7 @@ def classify(data: bytes, model: Model, options: Options = _DEFAULT) -> Result:
 
 
 def _failed(uid: str, error: Exception) -> Result:
-    """What an image says of itself is no more to be trusted than its pixels; no text of others is passed on."""
+    """What an image says of itself is no better than its pixels; no text of others is passed on."""
     if isinstance(error, PonteError):
         return Result("failed", uid, error.code, error.detail)
     return Result("failed", uid, "CANNOT_DECODE", f"It cannot be read or reported: {type(error).__name__}")
