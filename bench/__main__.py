@@ -8,6 +8,7 @@ import sys
 
 from bench import (
     assembly,
+    classify,
     fetch,
     forward,
     imports,
@@ -37,6 +38,7 @@ BENCHES = {
     "receive": receive,
     "load": load,
     "spool": spool,
+    "classify": classify,
     "organise": organise,
     "forward": forward,
 }

@@ -65,11 +65,15 @@ class _SecondName(Partial):
     """A file that was there before, under a name in `incoming` too."""
 
     def __init__(self, path: Path, file: Path) -> None:
-        os.link(file, path, follow_symlinks=False)
+        self._file = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            os.link(file, path, follow_symlinks=False)
+        except OSError:
+            os.close(self._file)
+            raise
         self.path = path
         self.place = ""
-        self.size_bytes = path.stat().st_size
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self.size_bytes = os.fstat(self._file).st_size
 
 
 class Adoption:
@@ -155,13 +159,14 @@ class Adoption:
 
     def _in_folder(self, folder: str) -> Iterator[_Found]:
         """Those that are not ours already; none where the study was sent."""
-        study, known = run_apart(self._committer, lambda database: _known(database, folder))
         try:
             with os.scandir(self._folders.root / folder) as entries:
                 names = sorted(entry.name for entry in entries if is_instance_file(entry.name))
         except OSError as error:
             log.error("folder not adopted", extra={"alarm": "NOT_ADOPTED", "code": code_of(error)})
             return
+        # only then the rows, which come before the names that are ours
+        study, known = run_apart(self._committer, lambda database: _known(database, folder))
         unknown = [name for name in names if name not in known]
         if study is not None and study.sent:
             self._count("passed_over", len(unknown))

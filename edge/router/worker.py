@@ -51,6 +51,8 @@ class Worker:
             try:
                 has_more = self._step()
             except Exception as error:  # noqa: BLE001  it must not end: what it does is tried again
+                if self._stopping.is_set():  # what it needs may have ended before it
+                    return
                 extra = {"alarm": "WORKER_FAILED", "worker": self._name, "code": code_of(error)}
                 log.error("worker failed", extra=extra)
                 self._stopping.wait(pause_s)

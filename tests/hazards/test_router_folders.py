@@ -3,6 +3,7 @@ the metadata is never half written."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,11 +11,15 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from infra.local.process import wait_for
 from router.metadata import FILE_NAME
 from tests.factories import STUDY_UID, encode, make_ct, uid
+from tests.hazards.test_router_service import outgoing, running
+from tests.hazards.test_router_service import send as service_send
 from tests.unit.router.house_child import EACH, STUDIES, send, settle
 from tests.unit.router.organised import House
 
@@ -125,6 +130,66 @@ def test_killed_while_it_adopts_nothing_is_lost_and_nothing_twice(tmp_path: Path
     ]
     assert not list(tmp_path.glob("*.dcm"))
     house.close()
+
+
+@pytest.mark.parametrize("place", ["damaged-quarantined", "damaged-removed", "changed:4"])
+def test_killed_while_it_puts_away_what_a_disk_forgot_the_damage_is_never_taken_for_the_image(
+    tmp_path: Path, place: str
+) -> None:
+    """Between quarantine, file and row: one entry in quarantine, and nothing that is kept is damaged."""
+    house = House(tmp_path)
+    send(house)
+    house.organise()
+    damaged = house.store.spool.path_of(next(house.store.spool.places()))
+    house.close()
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
+    assert killed(tmp_path, place, "patrol") == 137
+    house = House(tmp_path)
+    house.go_round()
+    house.organise()
+    assert house.store.quarantined() == ["DIGEST_MISMATCH"]
+    assert house.store.count() == EACH * len(STUDIES) - 1
+    check_whole(house)
+    send(house)
+    house.organise()
+    assert house.store.count() == EACH * len(STUDIES)
+    check_whole(house)
+    house.close()
+
+
+def test_the_router_itself_organises_what_it_receives_whatever_kills_it(tmp_path: Path) -> None:
+    """As a process, with an association of ours: killed at once, and asked to end the second time."""
+    root, stored = tmp_path / "root", set[str]()
+    instances = [outgoing(number) for number in range(20)]
+    for half in (instances[:10], instances[10:]):
+        with running(root) as router:
+            service_send(router.port, half, stored)
+            router.kill()
+    with running(root) as router:
+        wait_for(
+            lambda: [entry["image_count"] for entry in entries(root).values()] == [20],
+            timeout_s=30,
+            msg="not all were organised",
+        )
+        router.end()
+        assert router.wait() == 0
+    assert "CANAR" not in json.dumps(router.log)
+    (folder,) = root.glob("2*")
+    names = {f"CT.{uid}.dcm" for uid in stored}
+    assert {path.name for path in folder.iterdir()} == names
+    house = House(root)
+    house.organise()
+    check_whole(house)
+    house.close()
+
+
+def entries(root: Path) -> dict[str, Any]:
+    """The metadata as a script reads it, at any moment."""
+    with contextlib.suppress(FileNotFoundError):
+        found = json.loads((root / FILE_NAME).read_bytes())
+        assert isinstance(found, dict)
+        return found
+    return {}
 
 
 def test_the_place_of_every_kill_is_there(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A process that receives, organises and removes until it is killed: `python -m tests.unit.router.house_child
-ROOT receive`. The first half of what it sends is confirmed, and goes. Or one that adopts: `ROOT adopt`."""
+ROOT receive`. The first half of what it sends is confirmed, and goes. Or one that only does
+other work: `ROOT adopt`, `ROOT patrol`."""
 
 from __future__ import annotations
 
@@ -19,6 +20,8 @@ def main() -> None:
     house = House(Path(sys.argv[1]))
     if sys.argv[2] == "adopt":
         house.adopt()
+    elif sys.argv[2] == "patrol":
+        house.go_round()
     else:
         send(house)
         settle(house)

@@ -82,6 +82,12 @@ class House:
             bytes_per_s=1 << 20, rest_s=3600, pause=pause, clock=self.clock,
         )  # fmt: skip
 
+    def go_round(self) -> None:
+        """The patrol, once."""
+        patrol = self.new_patrol()
+        while patrol.step():
+            pass
+
     def adopt(self) -> None:
         """One pass, and what follows from it."""
         while self.adoption.step():

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from infra.local.process import wait_for
 from router.config import StudiesConfig
 from router.database import Database
 from router.housekeeping import Housekeeping, SteadyClock
@@ -19,7 +20,6 @@ from tests.factories import make_ct, uid
 from tests.unit.router.organised import ZONE
 from tests.unit.router.store import Store
 from tests.unit.router.test_adoption import old_file
-from tests.unit.router.test_worker import wait_for
 
 QUICK = StudiesConfig(quiet_s=0.1)
 
@@ -73,14 +73,17 @@ def test_studies_come_are_adopted_organised_and_sent_at_once(
             {entry["image_count"] for entry in entries(tmp_path).values()} == {20}
             and len(entries(tmp_path)) == 2
         ),
-        "not all were organised",
+        timeout_s=30,
+        msg="not all were organised",
     )
     assert len(list(tmp_path.glob("2*/CT.*.dcm"))) == 40
     gone |= set(range(1, 100))
     wait_for(
-        lambda: all(entry["sent"] for entry in entries(tmp_path).values()), "they were not noted as sent"
+        lambda: all(entry["sent"] for entry in entries(tmp_path).values()),
+        timeout_s=30,
+        msg="they were not noted as sent",
     )
-    wait_for(lambda: not list(tmp_path.glob("2*")), "the folders are still there")
+    wait_for(lambda: not list(tmp_path.glob("2*")), timeout_s=30, msg="the folders are still there")
     assert housekeeping.stop(20)
     assert store.files() == []
     store.close()
@@ -92,9 +95,13 @@ def test_nothing_goes_where_nothing_forwards(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.send(make_ct())
     housekeeping = keep_house(store)
-    wait_for(lambda: bool(list(tmp_path.glob("2*/CT.*.dcm"))), "it was not organised")
+    wait_for(lambda: bool(list(tmp_path.glob("2*/CT.*.dcm"))), timeout_s=30, msg="it was not organised")
     store.committer.run(lambda database: database.close_association("association-1", "released", 1.0))
-    wait_for(lambda: store.counters.value("ponte_studies_completed_total", by="association") == 1, "not done")
+    wait_for(
+        lambda: store.counters.value("ponte_studies_completed_total", by="association") == 1,
+        timeout_s=30,
+        msg="not done",
+    )
     assert housekeeping.stop(20)
     assert store.count() == 1
     store.close()

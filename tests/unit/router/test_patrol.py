@@ -24,12 +24,6 @@ def house(tmp_path: Path) -> Iterator[House]:
     found.close()
 
 
-def go_round(house: House) -> None:
-    walking = house.new_patrol()
-    while walking.step():
-        pass
-
-
 def file_of(house: House, instance: FileDataset) -> Path:
     row = house.store.kept(instance.SOPInstanceUID)
     assert row is not None
@@ -47,7 +41,7 @@ def alarms(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_what_is_as_it_was_received_stays(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    go_round(house)
+    house.go_round()
     assert outcomes(house) == {"sound": 3}
     assert house.store.count() == 3
     assert alarms(caplog) == []
@@ -61,7 +55,7 @@ def test_what_has_changed_is_put_away_with_an_alarm_and_taken_when_it_is_sent_ag
     data = bytearray(path.read_bytes())
     data[-3] ^= 1
     path.write_bytes(data)
-    go_round(house)
+    house.go_round()
     assert outcomes(house) == {"sound": 2, "damaged": 1}
     assert alarms(caplog) == ["DIGEST_MISMATCH"]
     assert house.store.quarantined() == ["DIGEST_MISMATCH"]
@@ -79,8 +73,8 @@ def test_what_is_gone_is_an_alarm_once_and_adopted_again_from_its_folder(
     instance = make_ct(1)
     path = file_of(house, instance)
     path.unlink()
-    go_round(house)
-    go_round(house)
+    house.go_round()
+    house.go_round()
     assert alarms(caplog) == ["INSTANCE_MISSING"]
     assert house.store.kept(instance.SOPInstanceUID) is None
     house.pass_time(LONG_AGO)
@@ -95,7 +89,7 @@ def test_what_cannot_be_read_is_an_alarm_and_stays(house: House, caplog: pytest.
     path = file_of(house, make_ct(1))
     path.rename(path.with_suffix(".aside"))
     path.mkdir()
-    go_round(house)
+    house.go_round()
     assert alarms(caplog) == ["UNREADABLE"]
     assert house.store.count() == 3
 
@@ -150,9 +144,9 @@ def test_an_instance_that_is_sent_again_is_whole(house: House, when: str) -> Non
     path.write_bytes(path.read_bytes()[:-10])
     if when == "before":
         house.store.send(instance)
-    go_round(house)
+    house.go_round()
     house.store.send(instance)
     house.organise()
-    go_round(house)
+    house.go_round()
     assert house.store.count() == 3
     assert house.store.bytes_of(instance.SOPInstanceUID)

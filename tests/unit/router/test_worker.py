@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from infra.local.process import wait_for
 from router import worker
 from router.worker import Worker, code_of
-
-
-def wait_for(check: Callable[[], bool], msg: str) -> None:
-    until = time.monotonic() + 20
-    while not check():
-        assert time.monotonic() < until, msg
-        time.sleep(0.005)
 
 
 def test_it_does_all_there_is_and_waits_to_be_woken() -> None:
@@ -28,9 +20,9 @@ def test_it_does_all_there_is_and_waits_to_be_woken() -> None:
 
     found = Worker("test", step, idle_s=600)
     found.start()
-    wait_for(lambda: len(steps) == 3, "it did not do all")
+    wait_for(lambda: len(steps) == 3, timeout_s=20, msg="it did not do all")
     found.wake()
-    wait_for(lambda: len(steps) == 6, "it was not woken")
+    wait_for(lambda: len(steps) == 6, timeout_s=20, msg="it was not woken")
     assert found.stop(20)
 
 
@@ -48,7 +40,7 @@ def test_what_fails_is_an_alarm_without_its_text_and_tried_again(
 
     found = Worker("test", step, idle_s=600)
     found.start()
-    wait_for(lambda: len(steps) == 3, "it gave up")
+    wait_for(lambda: len(steps) == 3, timeout_s=20, msg="it gave up")
     assert found.stop(20)
     assert [getattr(record, "code", "") for record in caplog.records] == ["FileNotFoundError 2"] * 2
     assert "CANARY" not in caplog.text
@@ -62,7 +54,7 @@ def test_a_step_that_lasts_is_said_to_last() -> None:
     release = [False]
 
     def step() -> bool:
-        wait_for(lambda: release[0], "it was not released")
+        wait_for(lambda: release[0], timeout_s=20, msg="it was not released")
         return False
 
     found = Worker("test", step, idle_s=600)
