@@ -2,8 +2,8 @@
 
 A file gets a second name in the spool (a hard link; a copy where that cannot be, or where it does not begin
 as a Part 10 file should), is looked through as if it had just come, and is kept, a duplicate, or put into
-quarantine. Only when that is durable its old name goes, unless it is the one that the organiser gives. What an
-older router noted as sent stays where it is and is not sent again. Nothing else in DICOM_ROOT is touched:
+quarantine. Only when that is durable its old name goes, unless it is the one that the organiser gives. What
+an older router noted as sent stays where it is and is not sent again. Nothing else in DICOM_ROOT is touched:
 links, other files, deeper folders.
 
 It goes on beside the receiving, a file at a time and never more than half of the time, and does nothing

@@ -2,8 +2,8 @@
 
 One object, keyed by Study Instance UID, with the keys and formats of the router that this one replaces. It
 is written from the rows, whole, beside the old file, synced, and renamed over it: whoever reads finds the old
-one or the new one. The folder is not synced: every start writes the file anew. JSON in ASCII, so that a script
-reads it under any locale.
+one or the new one. The folder is not synced: every start writes the file anew. JSON in ASCII, so that a
+script reads it under any locale.
 """
 
 from __future__ import annotations
