@@ -8,7 +8,9 @@ import sys
 
 from bench import (
     assembly,
+    classify,
     fetch,
+    forward,
     imports,
     ingest,
     load,
@@ -36,7 +38,9 @@ BENCHES = {
     "receive": receive,
     "load": load,
     "spool": spool,
+    "classify": classify,
     "organise": organise,
+    "forward": forward,
 }
 
 

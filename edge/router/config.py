@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from pydantic import BaseModel
+
 from ponte.uid import is_valid_uid
+from router.destinations import Target
+from router.rules import Matching
 
 Check = Callable[[Any], str]
 
@@ -176,12 +180,14 @@ class TargetConfig:
 
 @dataclass(frozen=True, slots=True)
 class RouterConfig:
-    """All of it."""
+    """All of it. `destinations` are those of `router.destinations`; `matching` is `all` or `first`."""
 
     ae_title: str = _checked(_ae_title, "STORESCP")
     listeners: tuple[ListenerConfig, ...] = (ListenerConfig(104),)
     dicom_root: Path = Path("/home/dicom")
     target: TargetConfig = TargetConfig()
+    destinations: tuple[Target, ...] = ()
+    matching: Matching = "all"
     timezone: str = _checked(_zone, "America/Sao_Paulo")
     log_level: str = _checked(_level, "INFO")
     grace_s: float = _checked(_not_negative, 25.0)
@@ -208,6 +214,8 @@ def _plain(value: Any) -> Any:
             _plain(getattr(value, one.name))
             for one in fields(value)
         }  # fmt: skip
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple):

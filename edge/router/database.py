@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ponte.errors import InvalidRequest, TransientError
-from router import organiser_rows
+from router import delivery_rows, organiser_rows
 from router.reception import AssociationFacts
 
 FILE_NAME: Final = "router.db"
@@ -61,6 +61,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     CREATE INDEX open_commitments ON commitments (next_at) WHERE state = 'asked';
     """,
     organiser_rows.SCHEMA,
+    delivery_rows.MIGRATION,
 )
 """A script for each version of the schema, never changed once released; `PRAGMA user_version` counts them."""
 

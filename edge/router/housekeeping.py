@@ -13,7 +13,6 @@ from router.committer import Committer
 from router.completion import CompletionRules
 from router.config import StudiesConfig
 from router.counters import Counters
-from router.database import Database
 from router.folders import Folders
 from router.metadata import MetadataFile
 from router.organiser import Organiser
@@ -84,11 +83,6 @@ class Housekeeping:
         until = time.monotonic() + timeout_s
         ended = [worker.stop(max(0.0, until - time.monotonic())) for worker in self._workers]
         return all(ended)
-
-
-def everything_is_outstanding(database: Database, number: int) -> bool:  # noqa: ARG001
-    """Where nothing forwards: nothing goes."""
-    return True
 
 
 class SteadyClock:

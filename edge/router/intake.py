@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -55,6 +55,7 @@ KEPT_TAGS: Final = frozenset(
         PATIENT_ID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID,
     }
 )  # fmt: skip
+NO_SUCH_INSTANCE: Final = 0x0112
 _CHUNK = 1 << 20
 
 
@@ -63,6 +64,14 @@ class Commitments(Protocol):
 
     def ask(self, facts: AssociationFacts, transaction_uid: str, references: Sequence[Referenced]) -> int:
         """The N-ACTION status, once the request is durable."""
+        ...
+
+
+class Reports(Protocol):
+    """Who takes what destinations report of Storage Commitment."""
+
+    def reported(self, transaction_uid: str, committed: Sequence[str], failed: Mapping[str, int]) -> bool:
+        """False where nobody asked for it. Raises `TransientError`."""
         ...
 
 
@@ -96,6 +105,7 @@ class SpoolIntake:
         self.quarantine = quarantine
         self.counters = counters
         self._commitments = commitments
+        self.reports: Reports | None = None
         self.watermarks = Watermarks(spool.folder, limits)
         self._stopping = False
 
@@ -147,6 +157,17 @@ class SpoolIntake:
         except TransientError as error:
             log.error("commitment request not kept", extra={"code": error.code, "association": facts.id})
             return PROCESSING_FAILURE
+
+    def commitment_reported(
+        self, transaction_uid: str, committed: Sequence[str], failed: Mapping[str, int]
+    ) -> int:
+        """See `Intake`. What nobody asked for is no such instance."""
+        try:
+            known = self.reports is not None and self.reports.reported(transaction_uid, committed, failed)
+        except TransientError as error:
+            log.error("commitment report not kept", extra={"code": error.code})
+            return PROCESSING_FAILURE
+        return SUCCESS if known else NO_SUCH_INSTANCE
 
     def free_bytes(self) -> int:
         """Of the disk that the spool is on."""

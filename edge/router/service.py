@@ -16,9 +16,13 @@ from zoneinfo import ZoneInfo
 from ponte.errors import InvalidRequest, TransientError
 from ponte.quarantine import FolderQuarantine
 from router.commitment import Commitments, NetworkSender
+from router.committing import Reports
 from router.config import RouterConfig
 from router.counters import Counters
-from router.housekeeping import Housekeeping, everything_is_outstanding
+from router.delivery_rows import outstanding
+from router.destinations import DicomNode
+from router.forwarder import build
+from router.housekeeping import Housekeeping
 from router.intake import DiskLimits, SpoolIntake
 from router.reception import Intake
 from router.spool import Spool
@@ -91,15 +95,22 @@ class Service:
         limits = DiskLimits(disk.associations_bytes, disk.instances_bytes, disk.warning_bytes)
         intake = SpoolIntake(spool, committer, quarantine, commitments, self.counters, limits=limits)
         housekeeping = Housekeeping(
-            spool, committer, quarantine, self.counters, everything_is_outstanding,
+            spool, committer, quarantine, self.counters, outstanding,
             zone=ZoneInfo(config.timezone), config=config.studies,
         )  # fmt: skip
+        forwarder = build(
+            config.destinations, committer, spool, self.counters,
+            matching=config.matching, confirmed=housekeeping.remover.hint,
+        )  # fmt: skip
+        nodes = [target for target in config.destinations if isinstance(target, DicomNode)]
+        intake.reports = Reports(committer, nodes, confirmed=housekeeping.remover.hint)
         listening = self._listen(config, intake, self.counters)
         try:
             housekeeping.prepare()
             _start(listening)
             commitments.start()
             housekeeping.start()
+            forwarder.start()
             seconds = round(time.monotonic() - began, 3)
             log.info("router started", extra={"seconds": seconds, **asdict(findings)})
             self._wait(intake)
@@ -107,6 +118,7 @@ class Service:
             intake.stop()
         finally:
             ended = listening.stop(0.0 if self._at_once else config.grace_s)
+            forwarder.stop(_PATIENCE_S)
             commitments.stop(_PATIENCE_S)
             housekeeping.stop(_PATIENCE_S)
             committer.close()

@@ -129,6 +129,7 @@ def test_the_document_shows_what_can_be_set(tmp_path: Path) -> None:
     assert (shown["limits"], shown["disk"]) == (defaults["limits"], defaults["disk"])
     for name in (*ENVIRONMENT, "HTR_IP", "SCP_PORT", "SCP_SECOND_PORT"):
         assert f"`{name}`" in text
+    text += (ROOT / "docs/destinations.md").read_text(encoding="utf-8")
     alarms = {
         found for path in (ROOT / "edge/router").glob("*.py")
         for found in re.findall(r'"alarm": "([A-Z_]+)"', path.read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ import pytest
 from infra.local.process import wait_for
 from router.config import StudiesConfig
 from router.database import Database
-from router.housekeeping import Housekeeping, SteadyClock, everything_is_outstanding
+from router.housekeeping import Housekeeping, SteadyClock
 from router.metadata import FILE_NAME
 from router.removal import Outstanding
 from tests.factories import make_ct, uid
@@ -24,7 +24,7 @@ from tests.unit.router.test_adoption import old_file
 QUICK = StudiesConfig(quiet_s=0.1)
 
 
-def keep_house(store: Store, outstanding: Outstanding = everything_is_outstanding) -> Housekeeping:
+def keep_house(store: Store, outstanding: Outstanding = lambda *_: True) -> Housekeeping:
     found = Housekeeping(
         store.spool, store.committer, store.quarantine, store.counters, outstanding, zone=ZONE, config=QUICK
     )
