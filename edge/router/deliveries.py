@@ -164,7 +164,7 @@ class Judge:
             detail = f"{outcome.detail}; it was sent before, and the answer lost"
             return Result(delivery, "sent", detail, outcome.reason, delivery.attempts + 1,
                           sent_at=self._now(), sent_as=sent_as)  # fmt: skip
-        if outcome.retryable or outcome.status == "unknown":
+        if is_put_off(outcome):
             return self.failed(delivery, outcome.detail, outcome.reason, unclear=outcome.status == "unknown")
         return self.refused(delivery, outcome.detail, outcome.reason)
 
@@ -203,6 +203,11 @@ class Judge:
             delivery, "waiting", "", None, delivery.attempts, delivery.failing_since,
             int(unclear or delivery.unclear),
         )  # fmt: skip
+
+
+def is_put_off(outcome: Outcome) -> bool:
+    """True where the same instance may be taken later."""
+    return not outcome.stored and (outcome.retryable or outcome.status == "unknown")
 
 
 def pause_s(retries: Retries, failures: int) -> float:

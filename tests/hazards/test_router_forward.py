@@ -147,6 +147,27 @@ def test_what_was_refused_for_now_arrives_when_there_is_room(tmp_path: Path) -> 
     store.close()
 
 
+def test_a_peer_without_room_is_not_sent_everything_again_and_again(tmp_path: Path) -> None:
+    """FI-13: where all is put off the destination gets a pause, and one instance at a time."""
+    store = Store(tmp_path)
+    receive(store, [make_ct(number) for number in range(20)])
+    taken: list[Stored] = []
+
+    def full(peer: Conversation) -> None:
+        peer.accept()
+        while (stored := peer.message()) is not None:
+            taken.append(stored)
+            peer.answer(stored, 0xA700)
+
+    with told_scp(full) as scp, forwarding(store, dicom("pacs", scp.port, batch_instances=2)) as forwarder:
+        wait_for(lambda: forwarder.lanes["pacs"].health.failures >= 4, "failures")
+        assert len(taken) <= 2 + forwarder.lanes["pacs"].health.failures
+    assert "sent" not in states(store, "pacs")
+    with told_scp(Conversation.serve) as scp, forwarding(store, dicom("pacs", scp.port)):
+        wait_for(all_in(store, "pacs", "sent", 20), "sent")
+    store.close()
+
+
 def abort_at_first(peer: Conversation) -> None:
     peer.accept()
     peer.message()
