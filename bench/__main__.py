@@ -10,10 +10,12 @@ from bench import (
     assembly,
     classify,
     fetch,
+    forward,
     imports,
     ingest,
     load,
     memory,
+    organise,
     receive,
     render,
     scan,
@@ -37,6 +39,8 @@ BENCHES = {
     "load": load,
     "spool": spool,
     "classify": classify,
+    "organise": organise,
+    "forward": forward,
 }
 
 
