@@ -227,7 +227,7 @@ def _send(association: Association, instance: Outgoing) -> Outcome:
     context_id = association.answered.contexts.get(kind)
     if context_id is None:
         why = association.answered.rejected[kind]
-        text = f"The peer does not accept {kind.sop_class_uid} in {kind.transfer_syntax_uid}: {why}"
+        text = f"The peer does not accept {kind.words}: {why}"
         return Outcome(instance.sop_instance_uid, "refused", text)
     asked: command.CommandSet = {
         command.AFFECTED_SOP_CLASS_UID: kind.sop_class_uid,
