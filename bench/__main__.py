@@ -8,11 +8,14 @@ import sys
 
 from bench import (
     assembly,
+    classify,
     fetch,
+    forward,
     imports,
     ingest,
     load,
     memory,
+    organise,
     receive,
     render,
     scan,
@@ -35,6 +38,9 @@ BENCHES = {
     "receive": receive,
     "load": load,
     "spool": spool,
+    "classify": classify,
+    "organise": organise,
+    "forward": forward,
 }
 
 

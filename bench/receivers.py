@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pynetdicom import AE, AllStoragePresentationContexts, evt
@@ -36,12 +36,12 @@ def ours(port: int, folder: Path) -> None:
     quarantine, counters = FolderQuarantine(folder), Counters()
     committer, _ = open_store(spool, quarantine)
     limits = DiskLimits(0, 0)
-    _serve(port, SpoolIntake(spool, committer, quarantine, _Nothing(folder), counters, limits=limits))
+    _serve(port, SpoolIntake(spool, committer, quarantine, Nothing(folder), counters, limits=limits))
 
 
 def unsynced(port: int, folder: Path) -> None:
     """The same network side, before an intake that writes files."""
-    _serve(port, _Nothing(folder))
+    _serve(port, Nothing(folder))
 
 
 def pynetdicom(port: int, folder: Path) -> None:
@@ -60,7 +60,7 @@ def pynetdicom(port: int, folder: Path) -> None:
     ae.start_server((HOST, port), block=True, evt_handlers=[(evt.EVT_C_STORE, keep)])
 
 
-class _Nothing:
+class Nothing:
     """An intake that keeps files and promises nothing."""
 
     def __init__(self, folder: Path) -> None:
@@ -81,6 +81,11 @@ class _Nothing:
 
     def commitment_asked(
         self, facts: AssociationFacts, transaction_uid: str, references: Sequence[Referenced]
+    ) -> int:
+        raise NotImplementedError
+
+    def commitment_reported(
+        self, transaction_uid: str, committed: Sequence[str], failed: Mapping[str, int]
     ) -> int:
         raise NotImplementedError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SOURCE = "source"
 _MODALITIES = ("CR", "DX")
+_NEEDED = ("highdicom", "onnxruntime")
 _HEAD = 4096  # bytes that tell a ZIP
 
 
@@ -111,6 +113,7 @@ def classify(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Ask your own model about chest radiographs. Not a medical device: unverified machine output."""
+    _check_installed()
     from classify.gate import Gate
     from classify.triage import NOTICE, Options, model_json
 
@@ -132,6 +135,13 @@ def classify(
         skipped = len(run.images) - run.classified
         print_line(f"{run.classified} classified, {skipped} skipped or failed. {NOTICE}")
     raise typer.Exit(run.exit_code)
+
+
+def _check_installed() -> None:
+    """Raises `InvalidRequest`: an installation without the extra has neither of them."""
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InvalidRequest(f"{' and '.join(missing)} is not installed: pip install 'ponte[classify]'")
 
 
 def _open_model(place: str) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
@@ -25,6 +26,10 @@ NEEDS: dict[str, tuple[str, Callable[[], bool]]] = {
     "dcmtk": ("Debian's dcmtk", lambda: _has("dcmj2pnm")),
     "dicom3tools": ("Debian's dicom3tools", lambda: _has("dciodvfy")),
     "pdftools": ("Debian's poppler-utils and qpdf", lambda: _has("pdftotext", "pdftoppm", "qpdf")),
+    "torch": (
+        "the environment of requirements/export_onnx.txt (PONTE_TORCH_PYTHON)",
+        lambda: bool(os.environ.get("PONTE_TORCH_PYTHON")),
+    ),
     "ffmpeg": ("ffmpeg, which an operator may install", lambda: _has("ffmpeg")),
     "corpus": ("the corpus of real files (PONTE_CORPUS)", lambda: CORPUS is not None),
 }

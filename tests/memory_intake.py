@@ -6,7 +6,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +36,7 @@ class MemoryIntake:
     opened: list[AssociationFacts] = field(default_factory=list)
     closed: list[tuple[AssociationFacts, Ending]] = field(default_factory=list)
     commitments: list[tuple[str, tuple[Referenced, ...]]] = field(default_factory=list)
+    reports: list[tuple[str, tuple[str, ...], dict[str, int]]] = field(default_factory=list)
     unfinished: int = 0
     refuses: str | None = None
     status: int = SUCCESS
@@ -63,6 +64,12 @@ class MemoryIntake:
         self, facts: AssociationFacts, transaction_uid: str, references: Sequence[Referenced]
     ) -> int:
         self.commitments.append((transaction_uid, tuple(references)))
+        return self.status
+
+    def commitment_reported(
+        self, transaction_uid: str, committed: Sequence[str], failed: Mapping[str, int]
+    ) -> int:
+        self.reports.append((transaction_uid, tuple(committed), dict(failed)))
         return self.status
 
     @property

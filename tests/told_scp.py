@@ -172,7 +172,7 @@ def _converse(sock: socket.socket, scp: ToldScp, script: Script, tls: ssl.SSLCon
         conversation = Conversation(sock, scp.over)
         scp.conversations.append(conversation)
         scp.taken += script(conversation) or []
-    except WireError:
+    except (WireError, OSError):  # gone, maybe before it was accepted
         pass
     except BaseException as error:  # noqa: BLE001  (raised in the test's thread)
         scp.failures.append(error)

@@ -17,6 +17,9 @@ compile pyproject.toml --extra stack --extra fonts --extra classify --extra dev 
 lock_layer imaging "$@"
 lock_layer network "$@"
 lock_layer runtime "$@"
+# For an environment of its own, which TorchXRayVision's users have: Python 3.11 and newer.
+"$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+    --no-annotate requirements/export_onnx.in --output-file requirements/export_onnx.txt "$@"
 # Mounted on top of the others, which have the first five; the rest is never imported by what we call.
 set -- "$@" --no-emit-package numpy --no-emit-package packaging --no-emit-package pillow \
     --no-emit-package pydicom --no-emit-package typing-extensions

@@ -97,8 +97,8 @@ class Access:
             abstract = context.abstract_syntax
             if not self._takes(abstract):
                 result = negotiation.ABSTRACT_SYNTAX_UNKNOWN
-            elif not asked.roles.get(abstract, Role(scu=True, scp=False)).scu:
-                result = negotiation.USER_REJECTION  # we are no SCU of anything here
+            elif not _may(abstract, asked.roles.get(abstract, Role(scu=True, scp=False))):
+                result = negotiation.USER_REJECTION  # we are no SCU of anything else
             elif abstract == STORAGE_COMMITMENT and result == negotiation.ACCEPTED:
                 result, syntax = _readable(context.transfer_syntaxes, syntax)
             judged[context.context_id] = (result, syntax)
@@ -111,9 +111,18 @@ class Access:
 
 
 def roles_for(asked: Request) -> dict[str, Role]:
-    """The answer to role selection: the peer is SCU, as it asked, and never SCP (PS3.7 D.3.3.4)."""
+    """The answer to role selection: the peer is SCU, as it asked, and SCP of Storage Commitment alone, to
+    report what it commits to (PS3.7 D.3.3.4)."""
     proposed = {context.abstract_syntax for context in asked.contexts}
-    return {uid: Role(role.scu, False) for uid, role in asked.roles.items() if uid in proposed}
+    return {
+        uid: Role(role.scu, role.scp and uid == STORAGE_COMMITMENT)
+        for uid, role in asked.roles.items()
+        if uid in proposed
+    }
+
+
+def _may(abstract_syntax: str, role: Role) -> bool:
+    return role.scu or (role.scp and abstract_syntax == STORAGE_COMMITMENT)
 
 
 def is_echo_alone(asked: Request) -> bool:

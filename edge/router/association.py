@@ -300,6 +300,8 @@ class Conversation:
             self._answer(first.context_id, asked, status)
         elif field == command.N_ACTION_RQ and kind and kind.sop_class_uid == STORAGE_COMMITMENT:
             self._act(facts, first.context_id, kind, asked)
+        elif field == command.N_EVENT_REPORT_RQ and kind and kind.sop_class_uid == STORAGE_COMMITMENT:
+            self._hear(first.context_id, kind, asked)
         elif field != command.C_CANCEL_RQ:
             self._skip(first.context_id, asked)
             self._answer(first.context_id, asked, UNRECOGNIZED_OPERATION if kind else CLASS_NOT_SUPPORTED)
@@ -408,6 +410,21 @@ class Conversation:
         status = self._take(context_id, gathered)
         if status is None:
             status = self._commitment(facts, kind, asked, bytes(gathered.data))
+        self._answer(context_id, asked, status)
+
+    def _hear(self, context_id: int, kind: Kind, asked: CommandSet) -> None:
+        """N-EVENT-REPORT of Storage Commitment (PS3.4 J.3.3): acknowledged once it is durable."""
+        gathered = _Gathered()
+        status: int | None = INVALID_ARGUMENT
+        if asked.get(command.DATA_SET_TYPE) != command.NO_DATA_SET:
+            status = self._take(context_id, gathered)
+        if status is None:
+            try:
+                told = action.read_report(bytes(gathered.data), kind.transfer_syntax_uid)
+            except action.BadAction:
+                status = INVALID_ARGUMENT
+            else:
+                status = self._intake.commitment_reported(told.transaction_uid, told.committed, told.failed)
         self._answer(context_id, asked, status)
 
     def _commitment(self, facts: AssociationFacts, kind: Kind, asked: CommandSet, data: bytes) -> int:

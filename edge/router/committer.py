@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Literal
 
 from ponte.errors import PonteError, TransientError
-from router.database import Database, DatabaseDamaged, Instance, Study, checkpoint
+from router.database import Database, DatabaseDamaged, Instance, Study, checkpoint, opened_again
 from router.failpoint import failpoint
 from router.reception import AssociationFacts
 from router.spool import Partial, Spool
@@ -69,6 +69,8 @@ class Committer:
         self._turn = Lock()
         self._doubtful: list[Instance] = []
         self._suspect = False
+        self._is_lost = False  # until it was built again, and wholly
+        self._closed = False
         self._failed_at = 0.0
 
     @property
@@ -113,8 +115,9 @@ class Committer:
             raise NotCommitted(f"The database cannot be written: {_why(error)}") from error
 
     def close(self) -> None:
-        """Let go of the database, once whoever has the turn is done."""
+        """Let go of the database when whoever has the turn is done. Nothing is committed after that."""
         with self._turn:
+            self._closed = True
             self._database.close()
 
     def _submit(self, change: Change) -> None:
@@ -132,6 +135,8 @@ class Committer:
             batch, self._waiting = self._waiting, []
         for change in batch:
             change.taken = True
+        if self._closed:
+            return
         try:
             self._make_sound()
             self._commit(batch)
@@ -200,18 +205,19 @@ class Committer:
         """Open the database anew after a failure, for nobody knows what of its log is on the disk; have it
         built again where it is damaged or gone. Then see to the files that the failure left."""
         try:
-            if self._suspect:
+            if self._suspect and not self._is_lost:
                 self._database.close()
-                self._database = Database(self._database.path)
-                self._database.check()
+                self._database = opened_again(self._database.path)
                 self._database.settle()
-            else:
+            elif not self._is_lost:
                 self._database.check_place()
         except DatabaseDamaged:
-            self._suspect, self._failed_at = True, time.monotonic()
+            self._suspect = self._is_lost = True
+            self._failed_at = time.monotonic()
+        if self._is_lost:
             self._database.close()
             self._database = self._recover()
-        self._suspect = False
+        self._suspect = self._is_lost = False
         self._settle_doubtful()
 
     def _settle_doubtful(self) -> None:

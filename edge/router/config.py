@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from pydantic import BaseModel
+
 from ponte.uid import is_valid_uid
+from router.destinations import Target
+from router.rules import Matching
 
 Check = Callable[[Any], str]
 
@@ -129,11 +133,24 @@ class LimitsConfig:
 
 @dataclass(frozen=True, slots=True)
 class DiskConfig:
-    """Free space below which no association, and no instance, is taken; and what quarantine may hold."""
+    """Free space below which no association, and no instance, is taken; what quarantine may hold; and below
+    what there is an alarm."""
 
     associations_bytes: int = _checked(_not_negative, 2 << 30)
     instances_bytes: int = _checked(_not_negative, 512 << 20)
     quarantine_bytes: int = _checked(_positive, 50 << 30)
+    warning_bytes: int = _checked(_not_negative, 20 << 30)
+
+
+@dataclass(frozen=True, slots=True)
+class StudiesConfig:
+    """When a study is complete: `quiet_s` after the last image and association, `limit_s` at the latest. How
+    long images stay once all destinations have them. How fast the patrol reads."""
+
+    quiet_s: float = _checked(_positive, 60.0)
+    limit_s: float = _checked(_positive, 7200.0)
+    keep_s: float = _checked(_not_negative, 0.0)
+    patrol_bytes_per_s: int = _checked(_positive, 8 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,18 +180,21 @@ class TargetConfig:
 
 @dataclass(frozen=True, slots=True)
 class RouterConfig:
-    """All of it."""
+    """All of it. `destinations` are those of `router.destinations`; `matching` is `all` or `first`."""
 
     ae_title: str = _checked(_ae_title, "STORESCP")
     listeners: tuple[ListenerConfig, ...] = (ListenerConfig(104),)
     dicom_root: Path = Path("/home/dicom")
     target: TargetConfig = TargetConfig()
+    destinations: tuple[Target, ...] = ()
+    matching: Matching = "all"
     timezone: str = _checked(_zone, "America/Sao_Paulo")
     log_level: str = _checked(_level, "INFO")
     grace_s: float = _checked(_not_negative, 25.0)
     access: AccessConfig = AccessConfig()
     limits: LimitsConfig = LimitsConfig()
     disk: DiskConfig = DiskConfig()
+    studies: StudiesConfig = StudiesConfig()
     commitment: CommitmentConfig = CommitmentConfig()
 
     def shown(self) -> dict[str, Any]:
@@ -194,6 +214,8 @@ def _plain(value: Any) -> Any:
             _plain(getattr(value, one.name))
             for one in fields(value)
         }  # fmt: skip
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple):

@@ -8,13 +8,14 @@ wrong is said at once, by name; nothing is guessed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from ponte.errors import InvalidRequest
 from router.config import EVERYWHERE, Check, RouterConfig
+from router.destinations import Target, read_destinations, target
 
 ENVIRONMENT: Final[Mapping[str, str]] = {
     "SCP_AET": "ae_title",
@@ -48,12 +49,37 @@ def load(path: Path | None, environment: Mapping[str, str], *, env_file: Path | 
         if value := _variable(variable, variables, problems):
             _set(values, name, value)
     listeners = _listeners(variables, problems)
-    if listeners:
+    if listeners and "listeners" in values:
+        problems.append("listeners: HTR_IP or SCP_PORT is set as well; expected one of the two ways")
+    elif listeners:
         values["listeners"] = listeners
+    destinations, matching = values.pop("destinations", None), values.pop("matching", "all")
     config = _build(RouterConfig, values, "", problems)
+    found = _destinations(destinations, problems)
+    if matching not in ("all", "first"):
+        problems.append("matching: expected all or first")
     if config is None or problems:
         raise BadConfiguration(problems)
-    return config
+    if destinations is None or "target" in values:
+        found = (_target(config), *found)
+    return replace(config, destinations=found, matching=matching)
+
+
+def _destinations(values: Any, problems: list[str]) -> tuple[Target, ...]:
+    """Those of the YAML file. Without any there, there is the one that the variables make."""
+    if values is not None and not isinstance(values, list):
+        problems.append("destinations: expected a list")
+        return ()
+    try:
+        return read_destinations(values or [])
+    except InvalidRequest as error:
+        problems += error.detail.split("; ")
+        return ()
+
+
+def _target(config: RouterConfig) -> Target:
+    one = config.target
+    return target(one.host, one.port, one.ae_title, calling_ae_title=config.ae_title)
 
 
 def _listeners(variables: Mapping[str, str], problems: list[str]) -> list[dict[str, str]]:

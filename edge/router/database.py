@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ponte.errors import InvalidRequest, TransientError
+from router import delivery_rows, organiser_rows
 from router.reception import AssociationFacts
 
 FILE_NAME: Final = "router.db"
@@ -59,6 +60,8 @@ MIGRATIONS: Final[Sequence[str]] = (
     );
     CREATE INDEX open_commitments ON commitments (next_at) WHERE state = 'asked';
     """,
+    organiser_rows.SCHEMA,
+    delivery_rows.MIGRATION,
 )
 """A script for each version of the schema, never changed once released; `PRAGMA user_version` counts them."""
 
@@ -135,6 +138,8 @@ class Database:
 
     def __init__(self, path: Path, *, migrations: Sequence[str] = MIGRATIONS) -> None:
         self.path = path
+        self.is_new = False
+        """True where there were no rows yet, nor tables for them."""
         self._migrations = migrations
         self._create(path)
         self._connection = sqlite3.connect(
@@ -174,6 +179,7 @@ class Database:
     def _migrate(self) -> None:
         """One transaction a version. Raises `InvalidRequest` for a later version than ours."""
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        self.is_new = not version
         if version > len(self._migrations):
             raise InvalidRequest(
                 f"{self.path.name} has schema {version}, of a later version of Ponte; "
@@ -308,3 +314,17 @@ def checkpoint(path: Path) -> None:
     """Write rows from the log into the main file, beside who uses it, waiting for nobody."""
     with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def opened_again(path: Path) -> Database:
+    """The database that was there before, looked through. Raises `DatabaseDamaged`, where it is empty too."""
+    database = Database(path)
+    try:
+        database.check()
+    except BaseException:
+        database.close()
+        raise
+    if database.is_new:
+        database.close()
+        raise DatabaseDamaged(f"{path.name} is empty")
+    return database

@@ -4,9 +4,8 @@ into quarantine, and only then answered. The statuses are those of PS3.4 B.2.3."
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -36,6 +35,7 @@ from router.reception import (
     RefusedInstance,
 )
 from router.spool import Partial, Spool
+from router.watermarks import Watermarks
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ KEPT_TAGS: Final = frozenset(
         PATIENT_ID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID,
     }
 )  # fmt: skip
+NO_SUCH_INSTANCE: Final = 0x0112
 _CHUNK = 1 << 20
 
 
@@ -66,13 +67,24 @@ class Commitments(Protocol):
         ...
 
 
+class Reports(Protocol):
+    """Who takes what destinations report of Storage Commitment."""
+
+    def reported(self, transaction_uid: str, committed: Sequence[str], failed: Mapping[str, int]) -> bool:
+        """False where nobody asked for it. Raises `TransientError`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DiskLimits:
-    """Below `associations_bytes` of free space no association is accepted; below `instances_bytes` no
-    instance of those that are there. Nothing is ever removed to make room."""
+    """Below `associations_bytes` of free space, or `files` that can be made, no association is accepted;
+    below `instances_bytes` no instance of those that are there; below `warning_bytes` there is an alarm.
+    Nothing is ever removed to make room."""
 
     associations_bytes: int = 2 << 30
     instances_bytes: int = 512 << 20
+    warning_bytes: int = 20 << 30
+    files: int = 1024
 
 
 class SpoolIntake:
@@ -93,7 +105,8 @@ class SpoolIntake:
         self.quarantine = quarantine
         self.counters = counters
         self._commitments = commitments
-        self._limits = limits
+        self.reports: Reports | None = None
+        self.watermarks = Watermarks(spool.folder, limits)
         self._stopping = False
 
     def stop(self) -> None:
@@ -104,10 +117,7 @@ class SpoolIntake:
         """`stopping`, `disk` or `queue`, the last while nothing can be committed."""
         if self._stopping:
             return "stopping"
-        try:
-            if self.free_bytes() < self._limits.associations_bytes:
-                return "disk"
-        except OSError:
+        if self.watermarks.refuses_associations():
             return "disk"
         return None if self.committer.is_well else "queue"
 
@@ -130,7 +140,7 @@ class SpoolIntake:
         if not all(map(is_valid_uid, uids)):
             raise self.refusal(INVALID_UID, "A UID of the command is none", "BAD_UID")
         try:
-            if self.free_bytes() < self._limits.instances_bytes:
+            if self.watermarks.refuses_instances():
                 raise self.refusal(OUT_OF_RESOURCES, "The disk is nearly full", "STORAGE")
             head = part10_head(*uids, source_ae_title=asked.association.calling_ae_title)
             partial = self.spool.receive(head)
@@ -148,10 +158,20 @@ class SpoolIntake:
             log.error("commitment request not kept", extra={"code": error.code, "association": facts.id})
             return PROCESSING_FAILURE
 
+    def commitment_reported(
+        self, transaction_uid: str, committed: Sequence[str], failed: Mapping[str, int]
+    ) -> int:
+        """See `Intake`. What nobody asked for is no such instance."""
+        try:
+            known = self.reports is not None and self.reports.reported(transaction_uid, committed, failed)
+        except TransientError as error:
+            log.error("commitment report not kept", extra={"code": error.code})
+            return PROCESSING_FAILURE
+        return SUCCESS if known else NO_SUCH_INSTANCE
+
     def free_bytes(self) -> int:
         """Of the disk that the spool is on."""
-        found = os.statvfs(self.spool.folder)
-        return found.f_bavail * found.f_frsize
+        return self.watermarks.free().size_bytes
 
     def refusal(self, status: int, detail: str, code: str) -> RefusedInstance:
         """What says that an instance is not taken, counted and logged."""
@@ -245,7 +265,7 @@ class _Arriving:
         asked = self._asked
         uid, association = asked.sop_instance_uid, asked.association.id
         row = (identity, reason, verdict.sha256, uid, association, status, self._began)
-        self._intake.committer.run(lambda database: _note_quarantined(database, row))
+        self._intake.committer.run(lambda database: note_quarantined(database, row))
         self._intake.counters.add("ponte_quarantined_total", reason=reason)
         log.error(
             "instance quarantined", extra={"alarm": "QUARANTINED", "code": reason, "quarantine": identity}
@@ -294,7 +314,8 @@ def rows_of(
     return instance, study
 
 
-def _note_quarantined(database: Database, row: tuple[object, ...]) -> None:
+def note_quarantined(database: Database, row: tuple[object, ...]) -> None:
+    """A row for an entry of the quarantine, once: id, reason, digest, instance, association, status, time."""
     database.run("INSERT OR IGNORE INTO quarantined VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
 

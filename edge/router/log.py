@@ -16,7 +16,8 @@ KEYS: Final = (
     "alarm", "association", "calling_ae_title", "called_ae_title", "address", "listener", "port", "status",
     "code", "error", "instances", "quarantine", "committed", "failed", "seconds", "reason", "how",
     "adopted", "doubled", "missing", "partial", "quarantined", "rebuilt", "removed", "free_bytes",
-    "bytes", "limit_bytes",
+    "instance", "worker", "errno", "studies", "duplicate", "later", "passed_over",
+    "bytes", "limit_bytes", "contexts", "destination", "number", "failures",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ knows no socket. A status is returned only when all that it promises is durable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -115,4 +115,11 @@ class Intake(Protocol):
     ) -> int:
         """Storage Commitment: the N-ACTION status (PS3.4 J.3.2.1), once the request is durable. The result
         goes out later, on an association of its own. Never raises."""
+        ...
+
+    def commitment_reported(
+        self, transaction_uid: str, committed: Sequence[str], failed: Mapping[str, int]
+    ) -> int:
+        """A destination says what it commits to, and what it does not, by SOP Instance UID: the
+        N-EVENT-REPORT status (PS3.4 J.3.3), once that is durable. Never raises."""
         ...

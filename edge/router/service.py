@@ -11,12 +11,18 @@ from dataclasses import asdict
 from threading import Event
 from types import FrameType
 from typing import Final, Protocol
+from zoneinfo import ZoneInfo
 
 from ponte.errors import InvalidRequest, TransientError
 from ponte.quarantine import FolderQuarantine
 from router.commitment import Commitments, NetworkSender
+from router.committing import Reports
 from router.config import RouterConfig
 from router.counters import Counters
+from router.delivery_rows import outstanding
+from router.destinations import DicomNode
+from router.forwarder import build
+from router.housekeeping import Housekeeping
 from router.intake import DiskLimits, SpoolIntake
 from router.reception import Intake
 from router.spool import Spool
@@ -85,12 +91,26 @@ class Service:
         peers = {title: (peer.host, peer.port) for title, peer in config.commitment.peers.items()}
         sender = NetworkSender(peers, config.commitment.port, config.limits.max_pdu_bytes)
         commitments = Commitments(spool, committer, sender, self.counters)
-        limits = DiskLimits(config.disk.associations_bytes, config.disk.instances_bytes)
+        disk = config.disk
+        limits = DiskLimits(disk.associations_bytes, disk.instances_bytes, disk.warning_bytes)
         intake = SpoolIntake(spool, committer, quarantine, commitments, self.counters, limits=limits)
+        housekeeping = Housekeeping(
+            spool, committer, quarantine, self.counters, outstanding,
+            zone=ZoneInfo(config.timezone), config=config.studies,
+        )  # fmt: skip
+        forwarder = build(
+            config.destinations, committer, spool, self.counters,
+            matching=config.matching, confirmed=housekeeping.remover.hint,
+        )  # fmt: skip
+        nodes = [target for target in config.destinations if isinstance(target, DicomNode)]
+        intake.reports = Reports(committer, nodes, confirmed=housekeeping.remover.hint)
         listening = self._listen(config, intake, self.counters)
         try:
+            housekeeping.prepare()
             _start(listening)
             commitments.start()
+            housekeeping.start()
+            forwarder.start()
             seconds = round(time.monotonic() - began, 3)
             log.info("router started", extra={"seconds": seconds, **asdict(findings)})
             self._wait(intake)
@@ -98,7 +118,9 @@ class Service:
             intake.stop()
         finally:
             ended = listening.stop(0.0 if self._at_once else config.grace_s)
+            forwarder.stop(_PATIENCE_S)
             commitments.stop(_PATIENCE_S)
+            housekeeping.stop(_PATIENCE_S)
             committer.close()
         log.info("router ended", extra={"code": "ALL_ENDED" if ended else "CUT_OFF"})
 
@@ -111,7 +133,8 @@ class Service:
                 log.warning("checkpoint failed", extra={"code": error.code})
 
     def _watch(self, intake: SpoolIntake) -> None:
-        """Say when associations begin to be refused, and when that is over."""
+        """Say when the disk is low, when associations begin to be refused, and when that is over."""
+        intake.watermarks.watch()
         refusing = intake.refuses_associations()
         if refusing == self._was_refusing:
             return

@@ -24,7 +24,7 @@ from ponte.quarantine import Quarantine, QuarantineRecord
 from ponte.scan import Scanner, Verdict
 from router.committer import Committer
 from router.database import FILE_NAME, Database, DatabaseDamaged
-from router.intake import KEPT_TAGS, chunks_of, rows_of
+from router.intake import KEPT_TAGS, chunks_of, note_quarantined, rows_of
 from router.spool import Spool, sync_folder
 
 log = logging.getLogger(__name__)
@@ -84,11 +84,12 @@ def open_store(spool: Spool, quarantine: Quarantine) -> tuple[Committer, Finding
 def _open_store(spool: Spool, quarantine: Quarantine) -> tuple[Committer, Findings]:
     partial = spool.sweep()
     path = spool.folder / FILE_NAME
-    is_new = not path.exists()
     try:
         database = _open_sound(path)
         findings = reconcile(spool, database, quarantine)
-        findings.rebuilt = is_new and findings.adopted > 0
+        if database.is_new:
+            _note_quarantine(database, quarantine)
+        findings.rebuilt = database.is_new and findings.adopted > 0
     except DatabaseDamaged:
         database, findings = rebuild(spool, quarantine)
     findings.partial = partial
@@ -119,6 +120,7 @@ def rebuild(spool: Spool, quarantine: Quarantine) -> tuple[Database, Findings]:
             beside.rename(f"{aside}{suffix}")
     database = Database(path)
     findings = reconcile(spool, database, quarantine)
+    _note_quarantine(database, quarantine)
     findings.rebuilt = True
     return database, findings
 
@@ -140,6 +142,16 @@ def reconcile(spool: Spool, database: Database, quarantine: Quarantine) -> Findi
     for places in batched(sorted(files), _TOGETHER):
         _adopt_together(spool, database, quarantine, places, findings)
     return findings
+
+
+def _note_quarantine(database: Database, quarantine: Quarantine) -> None:
+    """Rows for what is in quarantine: of an instance with two contents none may be called committed."""
+    database.begin()
+    for kept in quarantine.list():
+        record = kept.record
+        row = (kept.id, record.reason, record.sha256, record.sop_instance_uid or "", None, 0, 0.0)
+        note_quarantined(database, row)
+    database.commit()
 
 
 def _note_missing(database: Database, uids: list[str], findings: Findings) -> None:

@@ -7,9 +7,7 @@ can come in again.
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
-from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.uid import (
@@ -19,12 +17,10 @@ from pydicom.uid import (
 )
 
 from ponte import attributes
+from ponte.chest import CHEST, plain
 from ponte.encapsulated import MANUFACTURER
 from ponte.quiet import quiet
 from ponte.uid import is_valid_uid
-
-CHEST: Final = ("CHEST", "THORA", "TORAX", "TORAC", "PECHO", "PEITO", "LUNG", "PULM")
-"""English, Portuguese and Spanish, without accents; PS3.16 L has CHEST, LUNG and THORAX."""
 
 _CLASSES = frozenset(
     {
@@ -132,8 +128,3 @@ def _regions(dataset: Dataset) -> list[str]:
 
 def _words(text: str) -> list[str]:
     return "".join(c if c.isalnum() else " " for c in plain(text)).split()
-
-
-def plain(text: str) -> str:
-    """In capitals, without accents."""
-    return "".join(c for c in unicodedata.normalize("NFD", text.upper()) if not unicodedata.combining(c))

@@ -149,7 +149,7 @@ def _numbers(containers: Integers, dataset: Dataset, d: PixelDescription) -> tup
     patterns = unsigned(containers)
     if embedded:
         wanted = ((1 << d.bits_stored) - 1) << shift
-        patterns = patterns & patterns.dtype.type(wanted)
+        patterns = patterns & patterns.dtype.type(wanted & ((1 << patterns.dtype.itemsize * 8) - 1))
     if shift:
         patterns = patterns >> shift
     return (_signed(patterns, d.bits_stored) if d.signed else patterns), d.bits_stored, bool(embedded)

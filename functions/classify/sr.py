@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
 
+from highdicom import ContributingEquipment, sr
+from highdicom.sr.value_types import TextContentItem
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import UID
@@ -73,12 +75,10 @@ def make_report(reported: Reported, sr_class: SrClass = "comprehensive3d") -> Ou
 
 
 def _document(reported: Reported, sr_class: SrClass) -> Dataset:
-    import highdicom as hd
-
     sr_class_of = {
-        "comprehensive3d": hd.sr.Comprehensive3DSR,
-        "comprehensive": hd.sr.ComprehensiveSR,
-        "enhanced": hd.sr.EnhancedSR,
+        "comprehensive3d": sr.Comprehensive3DSR,
+        "comprehensive": sr.ComprehensiveSR,
+        "enhanced": sr.EnhancedSR,
     }
     image, model = _evidence(reported), reported.manifest
     content = f"{model.identity}\n{sr_class}"
@@ -119,9 +119,6 @@ def _evidence(reported: Reported) -> Dataset:
 
 
 def _tree(reported: Reported, image: Dataset) -> Dataset:
-    from highdicom import sr
-    from highdicom.sr.value_types import TextContentItem
-
     model = reported.manifest
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=_device_uid(model), name=model.name, manufacturer_name=MANUFACTURER, model_name=model.name
@@ -149,8 +146,6 @@ def _group(finding: Finding, image: Dataset, model: Manifest) -> Any:
 
     Presence is said only at or above the threshold; below it nothing is said, since that is not absence.
     """
-    from highdicom import sr
-
     numbers = [(_OUTPUT, finding.probability), (_SCORE, finding.score), (_THRESHOLD, finding.threshold)]
     present = [sr.QualitativeEvaluation(_PRESENCE, _PRESENT)] if finding.at_threshold else None
     return sr.MeasurementsAndQualitativeEvaluations(
@@ -194,8 +189,6 @@ def _device_uid(model: Manifest) -> str:
 
 def _equipment(model: Manifest) -> Any:
     """The algorithm as a contributor, with a Device UID of its own, as IHE AIR has it."""
-    from highdicom import ContributingEquipment
-
     equipment = ContributingEquipment(
         manufacturer="TorchXRayVision" if model.torchxrayvision else MANUFACTURER,
         purpose_of_reference=_PROCESSING,

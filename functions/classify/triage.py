@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from classify.findings import Finding, findings_of
 from classify.gate import Gate
-from classify.model import Model
+from classify.model import Answer, Model
 from classify.pixels import read_radiograph
 from classify.sr import NOTICE, VERSION, Reported, SrClass, make_report
 from ponte import attributes
@@ -17,7 +17,7 @@ from ponte.destination import Outgoing
 from ponte.encapsulated import StudyHeader
 from ponte.errors import PonteError
 from ponte.instance import open_instance
-from ponte.quiet import quiet
+from ponte.quiet import BROKEN_INPUT, quiet
 from ponte.uid import is_valid_uid
 
 __all__ = ["NOTICE", "Options", "Result", "classify", "model_json"]
@@ -74,18 +74,35 @@ def classify(data: bytes, model: Model, options: Options = _DEFAULT) -> Result:
             return Result("skipped", uid, skip.reason, skip.detail)
         radiograph = read_radiograph(dataset)
         image = radiograph.model_input(model.manifest.size)
-    except PonteError as error:
-        return Result("failed", uid, error.code, error.detail)
+    except (PonteError, *BROKEN_INPUT) as error:
+        return _failed(uid, error)
     answer = model.run(image)
     findings = findings_of(answer.logits, model.manifest)
-    reported = Reported(dataset, StudyHeader.read(data), findings, model.manifest)
-    made = [make_report(reported, options.sr_class)]
-    if options.overlay and answer.cam is not None:
-        from classify.overlay import make_overlay
-
-        made += [picture for picture in [make_overlay(reported, answer.cam)] if picture is not None]
+    try:
+        reported = Reported(dataset, StudyHeader.read(data), findings, model.manifest)
+        made = _made(reported, answer, options)
+    except (PonteError, *BROKEN_INPUT) as error:
+        return _failed(uid, error)
     provenance = {"input": radiograph.reading.as_json(), **_said(dataset), "ponte": VERSION}
-    return Result("classified", uid, None, "", findings, provenance, tuple(made))
+    return Result("classified", uid, None, "", findings, provenance, made)
+
+
+def _failed(uid: str, error: Exception) -> Result:
+    """What an image says of itself is no better than its pixels; no text of others is passed on."""
+    if isinstance(error, PonteError):
+        return Result("failed", uid, error.code, error.detail)
+    return Result("failed", uid, "CANNOT_DECODE", f"It cannot be read or reported: {type(error).__name__}")
+
+
+def _made(reported: Reported, answer: Answer, options: Options) -> tuple[Outgoing, ...]:
+    """The report, and the saliency picture where it is wanted and there is one."""
+    report = make_report(reported, options.sr_class)
+    if not options.overlay or answer.cam is None:
+        return (report,)
+    from classify.overlay import make_overlay
+
+    picture = make_overlay(reported, answer.cam)
+    return (report,) if picture is None else (report, picture)
 
 
 def model_json(model: Model) -> dict[str, Any]:

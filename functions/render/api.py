@@ -26,6 +26,7 @@ from ponte_aws.log import make_logger
 from ponte_aws.queues import send
 from ponte_aws.rotating import read_secrets
 from ponte_aws.secrets import body_mac, seal
+from render import classify_routes
 from render.access import AllowedClients, Tokens
 from render.backend import jobs_of, link_to
 from render.body import MalformedJson, check_body
@@ -223,6 +224,7 @@ def get_deep_health() -> Response[Any]:
 
 
 app.include_router(router)
+app.include_router(classify_routes.router)
 
 
 @app.get("/redoc", include_in_schema=False)

@@ -124,6 +124,26 @@ class SyncRequest(PageFields):
     max_workers: Workers = None
 
 
+class ClassificationRequest(BaseModel):
+    """Body of `POST /classify`. Unknown fields are ignored."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        json_schema_extra={"example": {"pacs_studies_iuid": "1.2.840.113619.2.55.3.604688119"}},
+    )
+
+    pacs_studies_iuid: Uid
+
+
+class ClassificationAccepted(BaseModel):
+    """Answer of `POST /classify`."""
+
+    status: Literal["accepted"] = "accepted"
+    message: str = "Unverified machine output will be stored in the PACS; not a medical device"
+    pacs_studies_iuid: str
+
+
 class AsyncRequest(PageFields):
     """Body of `POST /render`. Unknown fields are ignored."""
 

@@ -50,6 +50,7 @@ _MEANINGS = {
     409: "The request does not fit to what is there: `code` says how",
     413: "The body is too large",
     500: "A fault of ours",
+    501: "Nothing is configured that could do this",
     502: "The PACS failed",
     503: "Something that Ponte stands on does not answer: ask again",
     504: "The PACS did not answer in time",
@@ -105,7 +106,7 @@ def with_webhook(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 METHODS = (
-    (r"/render(/sync)?", ("POST",)),
+    (r"/render(/sync)?|/classify", ("POST",)),
     (r"/jobs", ("GET",)),
     (r"/jobs/[^/]+(/pdf)?", ("GET",)),
     (r"/jobs/[^/]+/(cancel|replay)", ("POST",)),

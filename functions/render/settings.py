@@ -25,6 +25,7 @@ class ApiSettings(BaseSettings):
     secrets_key_id: str
     body_key_id: str
     report_queue_url: str = ""
+    classify_queue_url: str = ""
     dicom_wado_url: str = ""
     check_pacs: bool = True
     allowed_client_ips: str = ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
 
+from ponte.chest import CHEST, plain
 from ponte.ingest import Entry, Settled
 from ponte.uid import is_valid_uid
 
@@ -18,8 +18,6 @@ KEEP: Final = frozenset({STUDY_INSTANCE_UID, BODY_PART_EXAMINED})
 
 # By class, so that what Ponte makes itself (reports, secondary captures) never comes back to the classifier.
 _RADIOGRAPHS = frozenset({ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation})
-# English, Portuguese and Spanish, without accents; PS3.16 annex L has CHEST, LUNG and THORAX.
-_CHEST = ("CHEST", "THORA", "TORAX", "TORAC", "PECHO", "PEITO", "LUNG", "PULM")
 
 
 @dataclass(slots=True)
@@ -59,7 +57,7 @@ def is_chest_radiograph(entry: Entry) -> bool:
     if entry.sop_class_uid not in _RADIOGRAPHS:
         return False
     part = _text(entry.values.get(BODY_PART_EXAMINED))
-    return not part or any(word in part for word in _CHEST)
+    return not part or any(word in part for word in CHEST)
 
 
 def _text(value: bytes | None) -> str:
@@ -70,5 +68,4 @@ def _text(value: bytes | None) -> str:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
         text = value.decode("latin-1")
-    plain = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-    return plain.strip(" \0").upper()
+    return plain(text).strip(" \0")

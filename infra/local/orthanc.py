@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,16 +50,24 @@ class Orthanc:
     This version cannot bind to one address: HTTP from elsewhere is refused by Orthanc itself
     (`RemoteAccessAllowed`), and with `authenticate` (the default) a user and a random password are asked for.
     DIMSE has neither, so it is off unless `dimse` asks for it. Without `overwrite` it keeps the first
-    instance of a UID, and its MD5, as it does where nobody configured it.
+    instance of a UID, and its MD5, as it does where nobody configured it. `modalities` are AE title, host
+    and port of peers that it is to know, by name.
     """
 
     def __init__(
-        self, folder: Path, *, authenticate: bool = True, dimse: bool = False, overwrite: bool = True
+        self,
+        folder: Path,
+        *,
+        authenticate: bool = True,
+        dimse: bool = False,
+        overwrite: bool = True,
+        modalities: Mapping[str, tuple[str, str, int]] | None = None,
     ) -> None:
         self._folder = folder
         self._authenticate = authenticate
         self._dimse = dimse
         self._overwrite = overwrite
+        self._modalities = dict(modalities or {})
         self.username = "ponte"
         self.password = secrets.token_urlsafe(18)
         self.http_port = 0
@@ -170,6 +178,7 @@ class Orthanc:
             "DicomAet": AE_TITLE,
             "DicomAlwaysAllowEcho": True,
             "DicomAlwaysAllowStore": True,
+            "DicomModalities": self._modalities,
             "DefaultEncoding": "Utf8",
             "OverwriteInstances": self._overwrite,
             "StoreMD5ForAttachments": not self._overwrite,

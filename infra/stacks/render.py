@@ -125,6 +125,10 @@ class RenderStack(Stack):
             archives=self.ingest.inbox.archives if self.ingest else None,
         )
         self.functions["Classify"], self.queues["Classify"] = classification.function, classification.queue
+        self.functions["Api"].function.add_environment(
+            "CLASSIFY_QUEUE_URL", classification.queue.queue.queue_url
+        )
+        classification.queue.queue.grant_send_messages(self.functions["Api"].role)
 
     def _make_api(self) -> PythonFunction:
         configuration, tuning = self._configuration, self._tuning

@@ -423,6 +423,43 @@ def test_rows_that_are_lost_while_it_runs_are_built_again(
     assert any(getattr(record, "alarm", "") == "DATABASE_LOST" for record in caplog.records)
 
 
+@pytest.mark.parametrize("how", ["deleted", "emptied"])
+def test_rows_that_are_lost_with_a_commit_are_built_again_however_often_that_fails(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FI-11: half built rows are never taken for all of them."""
+    store = Store(tmp_path)
+    sent = [make_ct(number) for number in range(4)]
+    assert {store.send(one) for one in sent} == {SUCCESS}
+    path = tmp_path / ".spool" / FILE_NAME
+
+    def failing(database: Database) -> None:
+        path.unlink()
+        if how == "emptied":
+            path.touch()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    def half(*_: object) -> Database:
+        raise OSError(errno.ENOSPC, "full")
+
+    recover = store.committer._recover
+    with monkeypatch.context() as patch:
+        patch.setattr(store.committer, "_recover", half)
+        with monkeypatch.context() as once:
+            once.setattr(Database, "commit", failing)
+            assert store.send(make_ct(9)) == OUT_OF_RESOURCES
+        Database(path).close()  # what a rebuilding that was broken off may leave
+        assert store.send(make_ct(9)) == OUT_OF_RESOURCES
+        assert store.intake.refuses_associations() == "queue"
+    assert store.committer._recover == recover
+    assert store.send(sent[0]) == SUCCESS
+    assert store.count() == 5 == len(store.files())  # the one that failed was whole, and is adopted
+    assert store.send(make_ct(9)) == SUCCESS
+    assert store.count() == 5
+    store.close()
+    invariants.check(tmp_path, {one.SOPInstanceUID: dataset_of(one) for one in [*sent, make_ct(9)]})
+
+
 def test_a_database_that_is_busy_is_said_and_recovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

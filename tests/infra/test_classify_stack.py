@@ -65,6 +65,13 @@ def test_it_may_read_the_model_and_write_results_and_no_more(classifying: Templa
     }
 
 
+def test_the_api_may_ask_where_there_is_a_model(classifying: Template, full: Template) -> None:
+    queue = classifying.environment("Classify")["CLASSIFY_QUEUE_URL"]
+
+    assert classifying.environment("Api")["CLASSIFY_QUEUE_URL"] == queue
+    assert "CLASSIFY_QUEUE_URL" not in full.environment("Api")
+
+
 def test_ingest_and_the_classifier_meet_in_one_queue_and_one_table(ingesting: Template) -> None:
     classify, ingest = (ingesting.environment(name) for name in ("Classify", "Ingest"))
 

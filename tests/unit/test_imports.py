@@ -26,6 +26,7 @@ FORBIDDEN = {
         "boto3", "botocore", "aws_lambda_powertools", "pynetdicom", "pydicom", "ponte_aws", "ponte_net",
         "render", "callback", "infra", "cli", "router",
     },
+    "functions/classify": {"callback", "render", "zip_ingest", "infra", "cli", "torch", "skimage", "scipy"},
     "functions/callback": {"render", "infra", "cli", "pydicom", "numpy"},
     "functions/render": {"callback", "zip_ingest", "infra", "cli"},
     "functions/zip_ingest": {"callback", "render", "infra", "cli", "numpy", "pynetdicom"},

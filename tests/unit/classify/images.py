@@ -29,10 +29,14 @@ def picture(bits: int = 12, side: int = SIDE) -> npt.NDArray[np.uint16]:
     return picture
 
 
-def make_dx(values: npt.NDArray[Any] | None = None, *, bits: int = 12, **attributes: Any) -> FileDataset:
+def make_dx(
+    values: npt.NDArray[Any] | None = None, *, bits: int = 12, number: int = 1, **attributes: Any
+) -> FileDataset:
     """A frontal chest radiograph, DX for presentation, with `bits` stored of 16."""
     dataset = make_dataset(
         DigitalXRayImageStorageForPresentation,
+        number=number,
+        series=21,
         Modality="DX",
         PresentationIntentType="FOR PRESENTATION",
         BodyPartExamined="CHEST",
@@ -44,10 +48,17 @@ def make_dx(values: npt.NDArray[Any] | None = None, *, bits: int = 12, **attribu
     return _with(dataset, picture(bits) if values is None else values, bits, attributes)
 
 
-def make_cr(values: npt.NDArray[Any] | None = None, *, bits: int = 12, **attributes: Any) -> FileDataset:
+def make_cr(
+    values: npt.NDArray[Any] | None = None, *, bits: int = 12, number: int = 1, **attributes: Any
+) -> FileDataset:
     """A chest radiograph of a CR reader, which says less than DX does."""
     dataset = make_dataset(
-        ComputedRadiographyImageStorage, Modality="CR", BodyPartExamined="CHEST", ViewPosition="AP"
+        ComputedRadiographyImageStorage,
+        number=number,
+        series=22,
+        Modality="CR",
+        BodyPartExamined="CHEST",
+        ViewPosition="AP",
     )
     return _with(dataset, picture(bits) if values is None else values, bits, attributes)
 

@@ -161,7 +161,7 @@ def test_12_bits_under_a_header_of_16_by_the_window_that_fits() -> None:
 def test_12_bits_under_a_header_of_16_without_a_window_that_fits(
     centre: int | None, width: int | None
 ) -> None:
-    window = {} if width is None else {"WindowCenter": centre, "WindowWidth": width}
+    window: dict[str, Any] = {} if width is None else {"WindowCenter": centre, "WindowWidth": width}
     image, reading = read(make_dx(picture(12), bits=16, **window))
 
     low, high = np.percentile(picture(12), (0.5, 99.5))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from classify import triage
 from classify.model import Model, open_model
 from classify.triage import NOTICE, Options, classify, model_json
 from tests.factories import encode, make_ct
@@ -52,6 +53,19 @@ def test_a_skip_and_a_failure_have_their_reasons(model: Model) -> None:
     assert (failed.verdict, failed.reason) == ("failed", "NOT_DICOM")
     assert (flat.verdict, flat.reason) == ("failed", "FLAT")
     assert not skipped.made + failed.made + flat.made
+
+
+def test_an_image_of_which_no_report_can_be_made_fails_by_itself(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise TypeError("CANARY")
+
+    monkeypatch.setattr(triage, "make_report", broken)
+    result = classify(encode(make_dx()), model)
+
+    assert (result.verdict, result.reason) == ("failed", "CANNOT_DECODE")
+    assert "CANARY" not in result.detail
 
 
 def test_what_is_said_of_the_model_says_what_it_is_not(model: Model) -> None:

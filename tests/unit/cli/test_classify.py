@@ -148,6 +148,15 @@ def test_bad_usage_is_said_before_anything_is_read(
     assert run(monkeypatch, folder, "--model", model, "--sr", folder / "a.dcm") == 2
 
 
+def test_without_the_extra_it_says_what_to_install(
+    folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command_module, "_NEEDED", ("highdicom", "not_there"))
+
+    assert run(monkeypatch, folder, "--model", model) == 2
+    assert "not_there is not installed: pip install 'ponte[classify]'" in capsys.readouterr().err
+
+
 class Pacs:
     """A destination that keeps what it is given, or is down."""
 

@@ -155,6 +155,18 @@ def test_what_is_no_pdu_is_refused_at_its_header(stream: bytes) -> None:
             wire.receive()
 
 
+def test_fragments_without_data_may_end_a_message_and_not_go_on_for_ever() -> None:
+    with wires() as (wire, far):
+        thread = feed(far, [p_data((1, 2, b"")) * 2000])
+        assert sum(1 for _ in gathered(wire)) == 2000
+        thread.join()
+    with wires() as (wire, far):
+        thread = feed(far, [p_data((1, 0, b"")) * 2000])
+        with pytest.raises(BadPdu):
+            list(gathered(wire))
+        thread.join()
+
+
 def test_a_pdu_longer_than_agreed_is_refused_and_one_as_long_is_not() -> None:
     with wires() as (wire, far):
         wire.longest = 4096

@@ -159,7 +159,8 @@ def test_a_context_that_is_rejected_refuses_its_instances_and_the_others_go_on()
             instance(4),
         )
     assert [outcome.status for outcome in outcomes] == ["stored", "refused", "refused", "stored"]
-    assert outcomes[1].detail == f"The peer does not accept {CT} in {J2K}: transfer syntax not supported"
+    words = "CT Image Storage in JPEG 2000 Image Compression (Lossless Only)"
+    assert outcomes[1].detail == f"The peer does not accept {words}: transfer syntax not supported"
     assert outcomes[2].detail.endswith("SOP class not supported")
     assert not any(outcome.retryable for outcome in outcomes)
     assert len(scp.taken) == 2

@@ -744,7 +744,7 @@ def test_the_documents_are_served(aws: Aws) -> None:
     assert schema["openapi"].startswith("3.1")
     for path, operations in schema["paths"].items():
         assert methods_at(path.replace("{job_id}", "x")) == tuple(name.upper() for name in operations)
-    assert len(schema["paths"]) == 9
+    assert len(schema["paths"]) == 10
     answers = schema["paths"]["/render"]["post"]["responses"]
     shapes = {code: answer["content"]["application/json"]["schema"] for code, answer in answers.items()}
     assert shapes["200"] == {"$ref": "#/components/schemas/Accepted"}

@@ -124,6 +124,19 @@ def test_of_two_contents_under_one_uid_none_is_committed(setting: Setting) -> No
     assert setting.peer.reports[0].failed == ((reference(1), PROCESSING_FAILURE),)
 
 
+def test_nor_after_the_rows_were_built_again(tmp_path: Path) -> None:
+    first = Setting(tmp_path, CommitmentLimits())
+    first.store.send(make_ct(1))
+    first.store.send(make_ct(1, PatientID="OTHER"))
+    first.store.close()
+    (tmp_path / ".spool/router.db").unlink()
+    second = Setting(tmp_path, CommitmentLimits())
+    second.ask(reference(1))
+    second.commitments.send_due()
+    assert second.peer.reports[0].committed == ()
+    second.store.close()
+
+
 def test_a_report_waits_for_its_peer_and_is_sent_once(setting: Setting) -> None:
     setting.store.send(make_ct(1))
     setting.peer.is_up = False

@@ -109,6 +109,12 @@ def test_a_value_can_be_in_a_file_of_its_own(tmp_path: Path) -> None:
         load(None, {"SCP_AET_FILE": str(tmp_path / "nowhere")})
 
 
+def test_listeners_are_said_in_one_way_so_that_none_is_dropped_in_silence(tmp_path: Path) -> None:
+    assert problems("listeners: [{port: 2762}]\n", tmp_path, HTR_IP="10.0.0.5") == [
+        "listeners: HTR_IP or SCP_PORT is set as well; expected one of the two ways"
+    ]
+
+
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         RouterConfig().ae_title = "X"  # type: ignore[misc]
@@ -123,6 +129,7 @@ def test_the_document_shows_what_can_be_set(tmp_path: Path) -> None:
     assert (shown["limits"], shown["disk"]) == (defaults["limits"], defaults["disk"])
     for name in (*ENVIRONMENT, "HTR_IP", "SCP_PORT", "SCP_SECOND_PORT"):
         assert f"`{name}`" in text
+    text += (ROOT / "docs/destinations.md").read_text(encoding="utf-8")
     alarms = {
         found for path in (ROOT / "edge/router").glob("*.py")
         for found in re.findall(r'"alarm": "([A-Z_]+)"', path.read_text(encoding="utf-8"))

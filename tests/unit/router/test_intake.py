@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +14,7 @@ import pydicom
 import pytest
 
 from ponte.quarantine import FolderQuarantine
+from router import writeback
 from router.intake import DiskLimits
 from router.reception import (
     CANNOT_UNDERSTAND,
@@ -205,3 +208,47 @@ def test_a_disk_that_cannot_be_asked_is_no_disk_to_fill(
     with pytest.raises(RefusedInstance) as refused:
         store.send(make_ct())
     assert refused.value.status == OUT_OF_RESOURCES
+
+
+def test_nothing_is_committed_after_the_end(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    instance = make_ct()
+    asked = Asked(FACTS, instance.SOPClassUID, instance.SOPInstanceUID, LITTLE)
+    reception = store.intake.begin(asked)
+    reception.write(dataset_of(instance))
+    store.close()
+    assert reception.finish() == OUT_OF_RESOURCES
+    again = Store(tmp_path)
+    assert (again.count(), again.files()) == (0, [])
+    again.close()
+
+
+@pytest.mark.parametrize(("number", "status"), [(errno.EIO, OUT_OF_RESOURCES), (errno.ENOSYS, SUCCESS)])
+def test_a_disk_that_fails_while_more_arrives_is_said(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
+    def fail(*_: object) -> int:
+        ctypes.set_errno(number)
+        return -1
+
+    monkeypatch.setattr(writeback, "_sync_file_range", fail)
+    instance = make_ct(size=1024)
+    if status == SUCCESS:
+        assert store.send(instance) == SUCCESS
+        return
+    with pytest.raises(RefusedInstance) as refused:
+        store.send(instance)
+    assert refused.value.status == status
+    assert store.files() == []
+
+
+def test_what_happened_is_counted(store: Store) -> None:
+    store.send(make_ct())
+    store.send(make_ct())
+    store.send(make_ct(PatientID="OTHER"))
+    counters = store.counters.snapshot()
+    assert counters['ponte_cstore_total{status="0000"}'] == 3
+    assert counters['ponte_instances_total{settlement="kept"}'] == 1
+    assert counters['ponte_instances_total{settlement="duplicate"}'] == 1
+    assert counters['ponte_quarantined_total{reason="UID_CONFLICT"}'] == 1
+    assert store.counters.value("ponte_received_bytes_total") > 3 * 8192

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from pydicom.uid import UID
+
 from ponte.destination import Outgoing
 
 MOST_CONTEXTS: Final = 128
@@ -19,6 +21,11 @@ class Kind(NamedTuple):
 
     sop_class_uid: str
     transfer_syntax_uid: str
+
+    @property
+    def words(self) -> str:
+        """The names of both, as far as the standard has any."""
+        return f"{UID(self.sop_class_uid).name} in {UID(self.transfer_syntax_uid).name}"
 
 
 ECHO: Final = Kind(VERIFICATION, IMPLICIT_VR_LITTLE_ENDIAN)

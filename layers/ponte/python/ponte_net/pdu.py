@@ -29,6 +29,7 @@ _FIRST_BUFFER: Final = 8 << 10
 _LONGEST_PDU: Final = 256 << 10
 _MOST_BUFFERS: Final = 1024  # IOV_MAX of Linux
 _LENGTHS = {ASSOCIATE_RJ: 4, RELEASE_RQ: 4, RELEASE_RP: 4, ABORT: 4}
+_MOST_EMPTY: Final = 1000
 _HEAD = struct.Struct(">BxI")
 _PDV = struct.Struct(">IBB")
 _BOTH = struct.Struct(">BxIIBB")
@@ -100,7 +101,7 @@ class Wire:
         self._buffer = memoryview(bytearray(_FIRST_BUFFER))
         self._start = self._end = 0
         self._pdu_left = self._pdv_left = 0
-        self._context_id = self._flags = 0
+        self._context_id = self._flags = self._empty = 0
         self._allowed_s, self._give_up = idle_s, 0.0
 
     def handshake(self) -> None:
@@ -120,7 +121,7 @@ class Wire:
                 if control is not None:
                     return control
             self._next_pdv()
-        data = self._some(self._pdv_left) if self._pdv_left else self._buffer[:0]
+        data = self._some(self._pdv_left) if self._pdv_left else self._nothing()
         self._pdv_left -= len(data)
         if self.longest is None:  # a whole dataset may be one PDU: what counts then is that more of it comes
             self._allow(self.pdu_s)
@@ -189,6 +190,13 @@ class Wire:
         if not 0 <= length - 2 <= self._pdu_left:
             raise BadPdu("A fragment is longer than its PDU")
         self._pdv_left = length - 2
+
+    def _nothing(self) -> memoryview:
+        """The data of a fragment without any: it may end a message, but must not go on for ever."""
+        self._empty += not self._flags & _LAST
+        if self._empty > _MOST_EMPTY:
+            raise BadPdu("One fragment without data after the other")
+        return self._buffer[:0]
 
     def _exactly(self, size: int) -> memoryview:
         """The next few bytes in one piece."""

@@ -16,11 +16,11 @@ from ponte.storeanswer import describe_failure, describe_warning, is_temporary
 from ponte.uid import is_valid_uid
 from ponte_net import command, tls
 from ponte_net.association import Association, Patience, Peer, Terms, checked_ae_title
-from ponte_net.contexts import ECHO, Kind, batches, kind_of
+from ponte_net.contexts import ECHO, MOST_CONTEXTS, Kind, batches, kind_of
 from ponte_net.pdu import LEAST_PDU, Buffer
 from ponte_net.tls import TlsOptions
 
-__all__ = ["Echoed", "Peer", "Scu", "ScuLimits", "TlsOptions"]
+__all__ = ["Echoed", "Peer", "Scu", "ScuLimits", "Session", "TlsOptions"]
 
 _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 _SUCCESS = 0x0000
@@ -56,7 +56,10 @@ class Echoed:
 
 
 class Scu:
-    """A peer that stores what it is sent. One association at a time, one request at a time, no threads."""
+    """A peer that stores what it is sent. One association at a time, one request at a time, no threads.
+
+    `peer` and `terms` are for associations of other services with it.
+    """
 
     def __init__(
         self,
@@ -72,9 +75,9 @@ class Scu:
             raise InvalidRequest(f"A port is a number from 1 to 65535; {peer.port} is not")
         if max_pdu and not LEAST_PDU <= max_pdu < 1 << 32:
             raise InvalidRequest(f"The longest PDU is {max_pdu} bytes; expected 0 or at least {LEAST_PDU}")
-        self._peer = Peer(peer.host, peer.port, checked_ae_title(peer.ae_title))
+        self.peer = Peer(peer.host, peer.port, checked_ae_title(peer.ae_title))
         self._limits = limits or ScuLimits()
-        self._terms = Terms(
+        self.terms = Terms(
             checked_ae_title(calling_ae_title),
             max_pdu,
             local_port,
@@ -96,7 +99,7 @@ class Scu:
         """C-ECHO, with up to 127 further contexts proposed. Raises as `check`, but for its status."""
         began = time.monotonic()
         further = list(kinds)
-        association = Association.open(self._peer, [ECHO, *further], self._terms)
+        association = Association.open(self.peer, [ECHO, *further], self.terms)
         try:
             answered = association.answered
             if ECHO not in answered.contexts:
@@ -120,27 +123,38 @@ class Scu:
         before stays true; to send one again does no harm.
         """
         limits = self._limits
-        sending = _Sending(self._peer, self._terms, limits)
+        session = Session(self.peer, self.terms, limits)
         try:
             for batch in batches(instances, most=limits.batch_instances, most_bytes=limits.batch_bytes):
-                yield from sending.store(batch)
+                yield from session.store(batch)
         except BaseException:
-            sending.abort()
+            session.abort()
             raise
-        sending.release()
+        session.release()
+
+    def session(self) -> Session:
+        """For a caller that sends batch after batch, and knows best when to let go of the association."""
+        return Session(self.peer, self.terms, self._limits, proposes_again=True)
 
 
-class _Sending:
-    """The associations of one call of `store`."""
+class Session:
+    """One association at a time, kept from batch to batch for as long as it serves.
 
-    def __init__(self, peer: Peer, terms: Terms, limits: ScuLimits) -> None:
+    `opened` counts those that the peer accepted. With `proposes_again`, a new one has the contexts of the one
+    before, too, for their kinds are likely to come again.
+    """
+
+    def __init__(self, peer: Peer, terms: Terms, limits: ScuLimits, *, proposes_again: bool = False) -> None:
         self._peer = peer
         self._terms = terms
         self._limits = limits
         self._association: Association | None = None
         self._proposed: frozenset[Kind] = frozenset()
+        self._proposes_again = proposes_again
+        self.opened = 0
 
     def store(self, batch: Sequence[Outgoing]) -> Iterator[Outcome]:
+        """As `Scu.store`, of no more than 128 kinds of instances. After an error the caller must `abort`."""
         obstacles = [_obstacle(instance) for instance in batch]
         sendable = [instance for instance, obstacle in zip(batch, obstacles, strict=True) if not obstacle]
         kinds = list(dict.fromkeys(map(kind_of, sendable)))
@@ -150,11 +164,19 @@ class _Sending:
             else:
                 yield self._persist(instance, kinds)
 
+    def rejected(self, instance: Outgoing) -> str | None:
+        """Why the peer does not accept the kind of the instance; None where it does, or was not asked."""
+        if self._association is None:
+            return None
+        return self._association.answered.rejected.get(kind_of(instance))
+
     def release(self) -> None:
+        """End the association in order, if there is one; the next batch makes another."""
         if self._association is not None:
             self._association.release()
 
     def abort(self) -> None:
+        """End it at once."""
         if self._association is not None:
             self._association.abort()
 
@@ -176,8 +198,12 @@ class _Sending:
         if self._association is not None and self._association.is_open and self._proposed.issuperset(kinds):
             return self._association
         self.release()
-        self._association = Association.open(self._peer, kinds, self._terms)
-        self._proposed = frozenset(kinds)
+        self._association = None
+        known = [kind for kind in self._proposed if self._proposes_again and kind not in kinds]
+        proposed = [*kinds, *known][:MOST_CONTEXTS]
+        self._association = Association.open(self._peer, proposed, self._terms)
+        self._proposed = frozenset(proposed)
+        self.opened += 1
         return self._association
 
 
@@ -201,7 +227,7 @@ def _send(association: Association, instance: Outgoing) -> Outcome:
     context_id = association.answered.contexts.get(kind)
     if context_id is None:
         why = association.answered.rejected[kind]
-        text = f"The peer does not accept {kind.sop_class_uid} in {kind.transfer_syntax_uid}: {why}"
+        text = f"The peer does not accept {kind.words}: {why}"
         return Outcome(instance.sop_instance_uid, "refused", text)
     asked: command.CommandSet = {
         command.AFFECTED_SOP_CLASS_UID: kind.sop_class_uid,

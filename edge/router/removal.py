@@ -1,0 +1,148 @@
+"""Takes away what all who need it have: never before, and never to make room.
+
+An instance goes in this order: its row says so, durably; its name in the study's folder; its file. What was
+cut short goes on at the next start (the rows say what it was); the study's entry in the metadata stays.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Final, Protocol
+
+from router import organiser_rows as rows
+from router.committer import Committer
+from router.counters import Counters
+from router.database import Database
+from router.failpoint import failpoint
+from router.folders import Folders
+from router.metadata import MetadataFile
+from router.organiser import note_sent
+from router.organiser_rows import Linked
+from router.savepoint import run_apart
+from router.spool import Spool
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 128
+_MOST_HINTS = 4096
+
+
+class Outstanding(Protocol):
+    """Whether somebody still needs an instance. Called within a transaction; asks the rows alone."""
+
+    def __call__(self, database: Database, number: int) -> bool:
+        """False only when every destination that is to have the instance has confirmed it, and committed
+        where that is asked. True where that is not known yet: where nobody decided who is to have it, and
+        where no destination is configured."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long an instance stays after all destinations confirmed it."""
+
+    keep_s: float = 0.0
+
+
+class Remover:
+    """Only one thread calls `step`; `hint` may be called by any."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        committer: Committer,
+        folders: Folders,
+        metadata: MetadataFile,
+        counters: Counters,
+        outstanding: Outstanding,
+        *,
+        zone: tzinfo,
+        retention: Retention,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._spool = spool
+        self._committer = committer
+        self._folders = folders
+        self._metadata = metadata
+        self._counters = counters
+        self._outstanding = outstanding
+        self._zone = zone
+        self._retention = retention
+        self._now = now
+        self._hints: deque[int] = deque(maxlen=_MOST_HINTS)
+        self._asked_up_to = 0
+        self._is_resuming = True
+
+    def hint(self, number: int) -> None:
+        """A destination confirmed this instance: it is asked for soon. All others are asked for in turn, so
+        that a hint that is lost only costs time."""
+        self._hints.append(number)
+
+    def step(self) -> bool:
+        """Ask for some instances and remove some; True where there is more to remove, or were hints.
+
+        Raises `NotCommitted`, `OSError`.
+        """
+        is_asking = self._ask()
+        with self._folders.lock:
+            due = run_apart(self._committer, self._mark)
+            failpoint("removal-marked")
+            gone = [linked for linked in due if self._take_away(linked)]
+            if gone:
+                run_apart(self._committer, lambda database: rows.forget_names(database, gone))
+                failpoint("removal-forgotten")
+                self._counters.add("ponte_removed_total", len(gone))
+        return is_asking or len(gone) == BATCH
+
+    # what is not needed any more
+
+    def _ask(self) -> bool:
+        hinted = [self._hints.popleft() for _ in range(min(len(self._hints), BATCH))]
+        changed = run_apart(self._committer, lambda database: self._confirm(database, hinted))
+        if changed:
+            self._metadata.touch()
+        return bool(self._hints) or bool(changed)
+
+    def _confirm(self, database: Database, hinted: list[int]) -> set[str]:
+        """Note what all destinations have; the studies that this concerns."""
+        in_turn = rows.unconfirmed_after(database, self._asked_up_to, BATCH)
+        self._asked_up_to = in_turn[-1] if len(in_turn) == BATCH else 0
+        now = self._now()
+        settled = [n for n in dict.fromkeys([*hinted, *in_turn]) if not self._outstanding(database, n)]
+        found = [rows.confirm(database, number, now) for number in settled]
+        changed = {study for study in found if study is not None}
+        for study in changed:
+            note_sent(database, study, datetime.fromtimestamp(now, self._zone))
+        return changed
+
+    # the removal itself
+
+    def _mark(self, database: Database) -> list[Linked]:
+        """Those that go now; at first those whose removal was cut short."""
+        if self._is_resuming:
+            due = rows.half_removed(database, BATCH)
+            self._is_resuming = len(due) == BATCH
+            if due:
+                return due
+        due = rows.removable(database, self._now() - self._retention.keep_s, BATCH)
+        rows.mark_removed(database, [linked.number for linked in due])
+        return due
+
+    def _take_away(self, linked: Linked) -> bool:
+        """False where it could not be, and is to be tried again."""
+        try:
+            self._folders.unlink(linked.folder, linked.file)
+            failpoint("removal-unlinked")
+            self._spool.remove(linked.place)
+            failpoint("removal-removed")
+            self._folders.clear(linked.folder)
+        except OSError as error:
+            extra = {"alarm": "NOT_REMOVED", "instance": linked.number, "errno": error.errno}
+            log.error("instance not removed", extra=extra)
+            return False
+        return True
