@@ -178,14 +178,16 @@ def _report_on(
     except PonteError as error:
         report.interrupt(error)
     except sqlite3.Error as error:
-        report.interrupt(LedgerBusy(f"The ledger cannot be used: {type(error).__name__}"))
+        report.interrupt(LedgerBusy(f"The ledger cannot be used: {error}"))
     except OSError as error:
         report.interrupt(SourceUnavailable(f"The archive cannot be read: {error.strerror}"))
     if job.reports is not None:
         try:
             _write_report(job.reports, arrived, report, sha256, job.language)
-        except (OSError, InvalidRequest) as error:
-            report.interrupt(StorageFull(f"The report cannot be written: {type(error).__name__}"))
+        except OSError as error:
+            report.interrupt(StorageFull(f"The report cannot be written: {error.strerror}"))
+        except InvalidRequest as error:
+            report.interrupt(StorageFull(f"The report cannot be written: {error.detail}"))
     if report.finished:
         runs.end(job.store, sha256, job.scope)
     return report
@@ -280,10 +282,11 @@ def _print_report(report: Report) -> None:
             print_line(
                 f"{row['verdict']:<11}  {said['path']}/{row['name']}" + (f": {because}" if because else "")
             )
+    verdict = "interrupted" if said["error"] else said["verdict"]
     if said["error"] or said["reason"]:
         code = said["error"]["code"] if said["error"] else said["reason"]
-        print_line(f"{said['verdict']:<11}  {said['path']}: {code}: {said['detail']}")
-    print_line(f"{said['path']}: {said['verdict']}: {_sums(said['totals'])}")
+        print_line(f"{verdict:<11}  {said['path']}: {code}: {said['detail']}")
+    print_line(f"{said['path']}: {verdict}: {_sums(said['totals'])}")
 
 
 def _sums(totals: dict[str, Any]) -> str:

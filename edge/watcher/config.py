@@ -53,6 +53,7 @@ class Ours:
     tls_key_file: Path | None
     report_language: Literal["pt-BR", "en"]
     webhook_url: str | None = field(repr=False)
+    webhook_secret_file: Path | None
     quarantine_dir: Path
     quarantine_gib: float
     give_up_seconds: float
@@ -147,6 +148,7 @@ def _ours(sections: _Sections, archive_dir: Path) -> Ours:
         tls_key_file=sections.optional_path("ponte", "tls_key_file"),
         report_language="en" if language == "en" else "pt-BR",
         webhook_url=_webhook(sections),
+        webhook_secret_file=sections.optional_path("ponte", "webhook_secret_file"),
         quarantine_dir=sections.optional_path("ponte", "quarantine_dir") or archive_dir,
         quarantine_gib=sections.number("ponte", "quarantine_gib", 50, least=0.001, most=1 << 20),
         give_up_seconds=sections.number("ponte", "give_up_seconds", 3600, least=0, most=30 * 86400),

@@ -19,13 +19,13 @@ from secrets import token_hex
 from typing import Any, Final
 
 from watcher.files import copy_durably, sync_folder, write_whole
-from watcher.logfile import LOGGER
+from watcher.logfile import CONSOLE, tell
 
 ARCHIVE: Final = "archive.zip"
 _JOURNAL: Final = "journal.json"
 _PARTS: Final = "parts.jsonl"
 _PRIVATE: Final = 0o700
-_log = logging.getLogger(LOGGER)
+_log = logging.getLogger(CONSOLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,8 @@ def reopen(queue: Path, skip: Container[str] = ()) -> Iterator[Item]:
         try:
             whole = item.journal.settled or _recover(item)
         except OSError as error:
-            _log.error("%s cannot be brought to the work folder: %s", item.journal.name, error.strerror)
+            line = "%s cannot be brought to the work folder: %s"
+            tell(logging.ERROR, line, item.journal.name, item.id, error.strerror)
             continue
         if whole:
             item.mend_parts()

@@ -18,8 +18,8 @@ from watcher.config import Config
 LOGGER: Final = "ponte.watch"
 """For the file."""
 CONSOLE: Final = f"{LOGGER}.console"
-"""For console and file; with `BRIEF` for the console alone, where the file has the same with names."""
-BRIEF: Final = {"brief": True}
+"""For console and file."""
+_BRIEF: Final = {"brief": True}
 _TRANSPORT: Final = "ponte_net"
 _FORMAT = "%(asctime)s | %(levelname)s | %(message)s"
 
@@ -44,6 +44,8 @@ def open_log(config: Config) -> None:
     console = logging.StreamHandler(sys.stderr)
     console.setFormatter(_Line(_FORMAT))
     logging.getLogger(CONSOLE).addHandler(console)
+    for name in (LOGGER, _TRANSPORT):
+        logging.getLogger(name).addHandler(logging.NullHandler())  # else Python itself would print the names
     logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # the folder is polled whatever it says
     if config.log_file is None:
         return
@@ -52,6 +54,12 @@ def open_log(config: Config) -> None:
     transport = logging.getLogger(_TRANSPORT)
     transport.setLevel(logging.DEBUG if config.transport_debug else logging.INFO)
     transport.addHandler(handler)
+
+
+def tell(level: int, line: str, name: str, stand_in: str, *more: object) -> None:
+    """The line with the name in the file, and with what stands for the name on the console."""
+    logging.getLogger(LOGGER).log(level, line, name, *more)
+    logging.getLogger(CONSOLE).log(level, line, stand_in, *more, extra=_BRIEF)
 
 
 def _file_handler(path: Path, config: Config) -> logging.Handler:

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import random
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,7 @@ from typing import Any
 
 from ponte.dedup import Ledger, scope_of
 from ponte.destination import Destination
-from ponte.errors import InvalidRequest, PonteError
+from ponte.errors import InvalidRequest, PonteError, SecretUnusable
 from ponte.ingest import BatchLimits, Route
 from ponte.quarantine import FolderQuarantine
 from ponte.sqlitestore import SqliteStore
@@ -25,13 +26,14 @@ from watcher.events import FolderEvents
 from watcher.files import write_whole
 from watcher.folder import Folder, Odd
 from watcher.item import Item, reopen, take
-from watcher.logfile import BRIEF, CONSOLE, LOGGER
+from watcher.logfile import CONSOLE, LOGGER, tell
 from watcher.shipping import Inbox, Shipping
-from watcher.webhook import Webhook
+from watcher.webhook import ENVIRONMENT, Webhook
 from watcher.work import Plan, Stopped, Work
 
 _log = logging.getLogger(LOGGER)
 _console = logging.getLogger(CONSOLE)
+_SOME_FILE = "A file in the watched folder"
 _LEAST_PAUSE_S = 0.2
 _PAUSE_PER_LOOK = 5
 """A folder of 100,000 files takes a second to look at; events must not make that all there is to do."""
@@ -152,7 +154,7 @@ class Watcher:
                 self._put(item)
             for found in self._folder.look():
                 if isinstance(found, Odd):
-                    _log.warning("%s: %s", found.path.name, found.why)
+                    tell(logging.WARNING, "%s: %s", found.path.name, _SOME_FILE, found.why)
                 else:
                     self._take(found.path)
                 if self._stop.is_set():
@@ -176,7 +178,8 @@ class Watcher:
             item = take(path, self._queue)
         except OSError as error:
             if self._not_taken.get(path) != str(error.strerror):
-                _log.error("%s cannot be moved to the work folder: %s", path.name, error.strerror)
+                line = "%s cannot be moved to the work folder: %s"
+                tell(logging.ERROR, line, path.name, _SOME_FILE, error.strerror)
                 self._not_taken[path] = str(error.strerror)
             return
         self._not_taken.pop(path, None)
@@ -244,8 +247,7 @@ class Watcher:
         wait_s = self._troubles[item.id].again(self._backoff)
         failures = self._troubles[item.id].failures
         line = "%s: try %d failed: %s; next in %.0f s"
-        _log.error(line, item.journal.name, failures, why, wait_s)
-        _console.error(line, item.id, failures, why, wait_s, extra=BRIEF)
+        tell(logging.ERROR, line, item.journal.name, item.id, failures, why, wait_s)
 
 
 @contextmanager
@@ -260,18 +262,17 @@ def open_watcher(
         _make_folders(config)
         stack.enter_context(_locked(config.work_dir))
         _note_destination(config.work_dir / "destination", target.name)
-        url = config.ours.webhook_url
-        webhook = Webhook(url, config.work_dir / "outbox", stop) if url else None
-        tell = webhook.tell if webhook else None
+        webhook = _open_webhook(config, stop)
+        say = webhook.tell if webhook else None
         work: Work | Shipping
         if isinstance(target.destination, Inbox):
             work = Shipping(
-                target.destination, target.name, config.archive_dir, config.move_zip_to_archive, tell
+                target.destination, target.name, config.archive_dir, config.move_zip_to_archive, say
             )
         else:
             store = _open_ledger(config)
             stack.callback(store.close)
-            work = Work(_plan(config, target, target.destination, store, stop, tell), stop)
+            work = Work(_plan(config, target, target.destination, store, stop, say), stop)
         yield Watcher(config, target, work, stop, backoff=backoff, webhook=webhook)
 
 
@@ -303,6 +304,17 @@ def _plan(
         verb=target.store_verb,
         tell=tell,
     )
+
+
+def _open_webhook(config: Config, stop: threading.Event) -> Webhook | None:
+    url, secret_file = config.ours.webhook_url, config.ours.webhook_secret_file
+    if url is None:
+        return None
+    try:
+        return Webhook(url, secret_file, config.work_dir / "outbox", stop)
+    except SecretUnusable as error:
+        name = "ponte.webhook_secret_file" if secret_file else ENVIRONMENT
+        raise InvalidRequest(f"{name}: {error.detail}") from error
 
 
 def queue_of(config: Config) -> Path:
@@ -366,4 +378,6 @@ def _open_ledger(config: Config) -> SqliteStore:
 def _described(error: Exception) -> str:
     if isinstance(error, PonteError):
         return f"{error.code}: {error.detail}"
+    if isinstance(error, sqlite3.Error):
+        return f"The ledger cannot be used: {error}"
     return getattr(error, "strerror", None) or type(error).__name__

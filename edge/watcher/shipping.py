@@ -12,11 +12,8 @@ from typing import Any, Protocol, runtime_checkable
 from watcher.files import write_whole
 from watcher.filing import REPORT, name_in, put_away
 from watcher.item import Item
-from watcher.logfile import BRIEF, CONSOLE, LOGGER
+from watcher.logfile import tell
 from watcher.work import Changed, note_digest
-
-_log = logging.getLogger(LOGGER)
-_console = logging.getLogger(CONSOLE)
 
 
 @runtime_checkable
@@ -70,5 +67,4 @@ class Shipping:
         if self.tell is not None:
             self.tell(item.id, said)
         item.note(settled=True, delete=not self.keep_archive)
-        _log.info("Upload OK: %s (%s)", item.journal.name, key)
-        _console.info("%s: uploaded, %d bytes", item.id, size, extra=BRIEF)
+        tell(logging.INFO, "Upload OK: %s (%s)", item.journal.name, item.id, key)

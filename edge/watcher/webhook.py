@@ -1,11 +1,16 @@
-"""Word of each archive to an address: totals and codes, no names. What was not said waits on the disk."""
+"""Word of each archive to an address, signed as callbacks are: totals and codes, no names.
+
+What was not said waits on the disk.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
@@ -14,21 +19,44 @@ from typing import Any, Final
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from ponte.errors import SecretUnusable
+from ponte.signature import sign
 from watcher.files import write_whole
-from watcher.logfile import LOGGER
+from watcher.logfile import CONSOLE
 
-_log = logging.getLogger(LOGGER)
+_log = logging.getLogger(CONSOLE)
+ENVIRONMENT: Final = "PONTE_WEBHOOK_SECRET"
 _TIMEOUT = urllib3.Timeout(connect=5.0, read=20.0)
 _FIRST_S, _LONGEST_S = 5.0, 900.0
 _MOST_TRIES: Final = 400
 """About four days at the longest distance."""
 
 
-class Webhook:
-    """Posts each message until the receiver answers 2xx; `webhook-id` is the same each time."""
+def read_secrets(path: Path | None) -> list[str]:
+    """Those of the file, else of the environment, apart by white space; several while one is changed for
+    another. Raises `SecretUnusable` for a file that has none or cannot be read."""
+    if path is None:
+        return os.environ.get(ENVIRONMENT, "").split()
+    try:
+        secrets = path.read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SecretUnusable("the webhook's secret cannot be read") from error
+    if not secrets:
+        raise SecretUnusable("the webhook's secret is not in its file")
+    return secrets
 
-    def __init__(self, url: str, outbox: Path, stop: threading.Event) -> None:
+
+class Webhook:
+    """Posts each message until the receiver answers 2xx; `webhook-id` is the same each time.
+
+    The secrets are read anew for each post: one that was changed needs no new start.
+    """
+
+    def __init__(self, url: str, secret_file: Path | None, outbox: Path, stop: threading.Event) -> None:
+        """Raises `SecretUnusable` where there is a secret that nothing can be signed with."""
         self._url = url
+        self._secret_file = secret_file
+        self._signed("", b"")
         self._outbox = outbox
         self._stop = stop
         self._wake = threading.Event()
@@ -59,16 +87,21 @@ class Webhook:
     def wake(self) -> None:
         self._wake.set()
 
+    def _signed(self, message_id: str, body: bytes) -> dict[str, str]:
+        """The headers of Standard Webhooks. Without a secret, id and time alone."""
+        return sign(message_id, int(time.time()), [body], read_secrets(self._secret_file))
+
     def _post(self, path: Path) -> None:
         try:
+            body = path.read_bytes()
             answer = self._pool.request(
                 "POST",
                 self._url,
-                body=path.read_bytes(),
+                body=body,
                 headers={
                     "Content-Type": "application/json",
                     "User-Agent": "ponte",
-                    "webhook-id": path.stem,
+                    **self._signed(path.stem, body),
                 },
                 timeout=_TIMEOUT,
                 redirect=False,
@@ -78,6 +111,8 @@ class Webhook:
             answer.close()
             said = f"answers {answer.status}"
             taken = 200 <= answer.status < 300
+        except SecretUnusable as error:
+            said, taken = f"was not asked: {error.detail}", False
         except (HTTPError, OSError) as error:
             said, taken = f"cannot be reached ({type(error).__name__})", False
         if taken:

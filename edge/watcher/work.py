@@ -22,10 +22,9 @@ from ponte.quarantine import Quarantine, QuarantineRecord
 from watcher.files import chunks, write_whole
 from watcher.filing import PAGE, REPORT, name_in, put_away
 from watcher.item import Item
-from watcher.logfile import BRIEF, CONSOLE, LOGGER
+from watcher.logfile import LOGGER, tell
 
 _log = logging.getLogger(LOGGER)
-_console = logging.getLogger(CONSOLE)
 
 
 class Stopped(Exception):
@@ -152,7 +151,8 @@ class Work:
             reason, report.detail, kind="archive", name=item.journal.name, origin=item.id
         )
         report.kept_as(self._plan.quarantine.keep(record, chunks(item.archive)))
-        _log.error("Archive quarantined: %s (%s: %s)", item.journal.name, reason, report.detail)
+        line = "Archive quarantined: %s (%s: %s)"
+        tell(logging.ERROR, line, item.journal.name, item.id, reason, report.detail)
 
     def _file(self, item: Item, report: Report) -> None:
         """Write the report beside where the archive goes; then, in the journal, that all is settled."""
@@ -171,8 +171,7 @@ class Work:
         level = logging.INFO if said["verdict"] == "done" else logging.WARNING
         line = "%s: %s, %d accepted, %d duplicate, %d skipped, %d quarantined"
         counts = [said["totals"][word] for word in ("accepted", "duplicate", "skipped", "quarantined")]
-        _log.log(level, line, item.journal.name, said["verdict"], *counts)
-        _console.log(level, line, item.id, said["verdict"], *counts, extra=BRIEF)
+        tell(level, line, item.journal.name, item.id, said["verdict"], *counts)
 
     def _is_kept(self, said: Mapping[str, Any]) -> bool:
         """Whether the archive stays: not where quarantine has it as a whole; always where the destination

@@ -14,6 +14,7 @@ from callback.body import JsonBody, PdfBody, callback_fields, link_fields
 from callback.delivery import Body, Fault, Outcome, longest_s, post
 from callback.retries import delay_s
 from callback.settings import CallbackSettings, callback_settings
+from ponte.signature import sign
 from ponte_aws import clients
 from ponte_aws.announce import announcer, count_metric
 from ponte_aws.callback_url import CallbackRefused, Policy
@@ -25,7 +26,6 @@ from ponte_aws.log import make_logger
 from ponte_aws.queues import Message, RetryLater, handle_batch, hide
 from ponte_aws.rotating import read_secrets
 from ponte_aws.secrets import unseal
-from ponte_aws.signature import sign
 
 logger = make_logger("callback")
 USER_AGENT = "Ponte"

@@ -52,13 +52,18 @@ class Run:
         `PonteError`, botocore's errors.
         """
         try:
+            return self._read()
+        except (ObjectGone, ObjectReplaced) as error:
+            self._lose(error)
+            return True
+
+    def _read(self) -> bool:
+        try:
             with S3Range(clients.s3_ranges(), self.archive.name) as stream:
                 if not self._ingest(Zip(stream)):
                     return False
         except UnsafeArchive as error:
             self._refuse(error)
-        except (ObjectGone, ObjectReplaced) as error:
-            self._lose(error)
         else:
             self.conclude()
         return True

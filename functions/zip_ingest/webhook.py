@@ -15,12 +15,12 @@ import urllib3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from ponte.errors import TransientError
+from ponte.signature import sign
 from ponte_aws import clients
 from ponte_aws.archives import Archive, ArchiveNotFound, Archives
 from ponte_aws.log import make_logger
 from ponte_aws.queues import Message, RetryLater, handle_batch
 from ponte_aws.rotating import read_secrets
-from ponte_aws.signature import sign
 from zip_ingest.settings import WebhookSettings, webhook_settings
 
 logger = make_logger("webhook")

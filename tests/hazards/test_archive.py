@@ -301,6 +301,8 @@ def test_zb_28_a_member_that_the_directory_does_not_list() -> None:
         (0x0001, 8, "ZIP_ENCRYPTED"),
         (0x0041, 8, "ZIP_ENCRYPTED"),
         (0x0001, 99, "ZIP_ENCRYPTED"),
+        (0x0040, 8, "ZIP_ENCRYPTED"),
+        (0x0020, 8, "ZIP_METHOD"),
         (0, 9, "ZIP_METHOD"),
         (0, 12, "ZIP_METHOD"),
         (0, 93, "ZIP_METHOD"),
@@ -455,3 +457,9 @@ def test_ten_gigabytes_of_twenty_thousand_instances_take_flat_memory() -> None:
         finally:
             tracemalloc.stop()
     assert accepted == 20_000
+
+
+def test_a_version_of_zip_that_other_readers_do_not_read_concerns_its_member() -> None:
+    data = bytearray(Builder().add(b"a.dcm", A).add(b"b.dcm", B).bytes())
+    data[data.index(b"PK\x01\x02") + 6] = 127
+    assert entries_of(bytes(data)) == [("a.dcm", "ZIP_METHOD"), ("b.dcm", None)]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.data import get_testdata_file
 
 from cli import main as command
 from infra.local.orthanc import Orthanc
@@ -17,7 +18,9 @@ from ponte.dicomweb import Credentials, DicomWebSource
 from ponte.errors import AccessRefused
 from ponte.instance import open_instance
 from ponte.orthanc import OrthancDestination
+from ponte.scan import scan
 from ponte.stow import StoreLimits, StowDestination
+from ponte_net.scu import Peer, Scu
 from tests.factories import encode, make_ct, uid
 
 pytestmark = pytest.mark.orthanc
@@ -115,8 +118,44 @@ def test_its_own_interface_keeps_the_very_bytes_and_knows_them_again(tmp_path: P
 
         name, data = next(iter(sent.items()))
         (other,) = destination.store([Outgoing(name, data[:-1] + bytes([data[-1] ^ 1]))])
-        assert (other.status, other.reason) == ("stored_with_warning", 0x0111)
+        assert (other.status, other.reason, other.retryable) == ("refused", 0x0111, False)
+        (preamble,) = destination.store([Outgoing(name, b"MZ" + data[2:])])
+        assert preamble == again[0]
         assert held(orthanc, study) == sent
+
+
+def test_its_own_interface_knows_what_came_by_c_store(tmp_path: Path) -> None:
+    """Orthanc writes anew what comes by C-STORE; what a pixel or a letter changes is another instance."""
+    with Orthanc(tmp_path, overwrite=False, dimse=True) as orthanc:
+        for name in ("CT_small.dcm", "JPEG2000.dcm", "rtplan.dcm", "reportsi.dcm", "MR_small_RLE.dcm"):
+            data = Path(str(get_testdata_file(name))).read_bytes()
+            verdict = scan([data])
+            uid = verdict.sop_instance_uid or ""
+            first = Outgoing(
+                uid,
+                data,
+                verdict.sop_class_uid or "",
+                verdict.transfer_syntax_uid or "",
+                verdict.dataset_start or 0,
+            )
+            (stored,) = Scu(Peer("127.0.0.1", orthanc.dicom_port, "ORTHANC")).store([first])
+            assert stored.stored
+            check_what_it_knows(orthanc, uid, data)
+
+
+def check_what_it_knows(orthanc: Orthanc, uid: str, data: bytes) -> None:
+    destination = OrthancDestination(orthanc.url, credentials=credentials_of(orthanc))
+    (known,) = destination.store([Outgoing(uid, b"II*\0" + data[4:])])
+    assert known == Outcome(uid, "stored", "It had the instance already")
+    dataset = pydicom.dcmread(BytesIO(data))
+    dataset.StudyID = "OTHER"
+    others = [encode(dataset)]
+    if "PixelData" in dataset:
+        at = len(data) - 200
+        others.append(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    for other in others:
+        (outcome,) = destination.store([Outgoing(uid, other)])
+        assert (outcome.status, outcome.reason) == ("refused", 0x0111)
 
 
 def test_its_own_interface_refuses_what_it_cannot_read_and_takes_the_next(orthanc: Orthanc) -> None:

@@ -195,7 +195,9 @@ def test_a_ledger_that_breaks_is_an_error_and_no_traceback(
     assert (code, answer["error"]["code"]) == (3, "LEDGER_BUSY")
 
 
-@pytest.mark.parametrize("what", ["nothing", "folder", "instance", "no destination", "report", "foreign"])
+@pytest.mark.parametrize(
+    "what", ["nothing", "folder", "instance", "no destination", "report", "foreign", "no folder"]
+)
 def test_bad_usage_is_one_line(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,6 +213,8 @@ def test_bad_usage_is_one_line(
         options = []
     elif what == "report":
         options += ["--report", str(path)]
+    elif what == "no folder":
+        options += ["--state-db", str(tmp_path / "none" / "state.db")]
     else:
         with sqlite3.connect(tmp_path / "db") as other:
             other.execute("CREATE TABLE processed (x)")
@@ -255,7 +259,7 @@ def test_a_report_that_cannot_be_written_is_said_beside_what_was_done(
 
     monkeypatch.setattr("cli.ingest._write_report", full)
     code, (answer,) = ingested(zipped(tmp_path), "--report", tmp_path / "reports")
-    assert (code, answer["error"]["code"], answer["totals"]["delivered"]) == (1, "MEMORY", 2)
+    assert (code, answer["error"]["code"], answer["totals"]["delivered"]) == (1, "STORAGE_FULL", 2)
 
 
 def test_a_quarantine_without_room_is_an_error_of_the_run(
@@ -269,4 +273,4 @@ def test_a_quarantine_without_room_is_an_error_of_the_run(
     for data in (archive()[:-5], archive({"a": b"text"})):
         path.write_bytes(data)
         code, (answer,) = ingested(path, "--quarantine", tmp_path / "kept")
-        assert (code, answer["verdict"], answer["error"]["code"]) == (3, "partial", "MEMORY")
+        assert (code, answer["verdict"], answer["error"]["code"]) == (3, "partial", "STORAGE_FULL")

@@ -16,6 +16,7 @@ import pytest
 
 from ponte.dedup import Claim, ClaimLost, Finding, Ledger, LedgerBusy, Policy, Row, Store
 from ponte.errors import InvalidRequest, NotDicom
+from ponte.memorystore import MemoryStore
 from ponte.scan import scan
 from ponte.sqlitestore import SqliteStore
 from ponte_aws.ledger import DynamoStore
@@ -255,3 +256,19 @@ def test_a_ledger_outlives_its_process(tmp_path: Path) -> None:
     again = SqliteStore(tmp_path / "ledger")
     assert Ledger(again, Policy.SHA256_ONLY).claim("1.2.4", ONE, "second") == DUPLICATE
     again.close()
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
+def test_fi_28_a_clock_that_jumps_a_day_neither_loses_a_claim_nor_keeps_it_for_a_day(jump_s: float) -> None:
+    moment = 1e9
+    ledger = Ledger(MemoryStore(), Policy.UID_THEN_SHA256, now=lambda: moment)
+    assert ledger.claim("1.2.3", "d" * 64, "first").finding is Finding.NEW
+    moment += 60
+    assert ledger.claim("1.2.3", "d" * 64, "second").finding is Finding.PENDING
+    moment += jump_s
+    ledger.confirm("1.2.3", "d" * 64, "first")
+    assert ledger.claim("1.2.3", "d" * 64, "second").finding is Finding.DUPLICATE
+
+    assert ledger.claim("1.2.4", "e" * 64, "killed").finding is Finding.NEW
+    moment += jump_s
+    assert ledger.claim("1.2.4", "e" * 64, "second").finding is Finding.NEW

@@ -23,13 +23,16 @@ from ponte.errors import (
 )
 from ponte.orthanc import OrthancDestination
 from ponte.storeclient import StoreLimits
+from tests.factories import encode, make_ct
 from tests.stub_pacs import Answer, Asked, StubPacs, stub_pacs
 
 INSTANCES = "/instances"
 ID = "19816330-cb02e1cf-df3a8fe8-bf510623-ccefe9f5"
 KEPT = f"/instances/{ID}/attachments/dicom/md5"
+FILE = f"/instances/{ID}/file"
 FAST = StoreLimits(retries=2, backoff_s=0.001, connect_s=2, answer_s=5, answer_bytes=1 << 16)
 ONE, TWO = "1.2.3.1", "1.2.3.2"
+HAD = Outcome(ONE, "stored", "It had the instance already")
 CANARY = "CANARIO^PACIENTE"
 CONTENT = b"an instance"
 
@@ -86,17 +89,50 @@ def test_what_it_had_already_is_stored_when_the_file_is_the_same(orthanc: StubPa
     orthanc.routes[INSTANCES] = said("AlreadyStored")
     digest = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
     orthanc.routes[KEPT] = Answer(200, digest.upper().encode())
-    assert store(orthanc) == [Outcome(ONE, "stored", "It had the instance already")]
+    assert store(orthanc) == [HAD]
 
 
-@pytest.mark.parametrize("kept", [Answer(200, b"0" * 32), Answer(404), Answer(200, b"x" * 70_000)])
-def test_what_it_had_already_is_a_warning_when_it_is_not_known_to_be_the_same(
-    orthanc: StubPacs, kept: Answer
+@pytest.mark.parametrize("digest", [Answer(200, b"0" * 32), Answer(404), Answer(200, b"x" * 70_000)])
+def test_what_it_had_already_is_compared_where_the_file_is_another_one(
+    orthanc: StubPacs, digest: Answer
 ) -> None:
+    sent, other = make_ct(1), make_ct(1, PatientID="OTHER")
     orthanc.routes[INSTANCES] = said("AlreadyStored")
-    orthanc.routes[KEPT] = kept
+    orthanc.routes[KEPT] = digest
+    orthanc.routes[FILE] = Answer(200, b"II*\0" + encode(sent)[4:])
+    assert store(orthanc, Outgoing(ONE, encode(sent))) == [HAD]
+    orthanc.routes[FILE] = Answer(200, encode(other))
+    (outcome,) = store(orthanc, Outgoing(ONE, encode(sent)))
+    assert (outcome.status, outcome.reason, outcome.retryable) == ("refused", 0x0111, False)
+
+
+@pytest.mark.parametrize(
+    ("file", "status"),
+    [
+        (Answer(404), "unknown"),
+        (Answer(200, b"cut", length=2000), "unknown"),
+        (Answer(200, b"<html>"), "refused"),
+        (Answer(200, bytes(3 << 20)), "refused"),
+    ],
+    ids=["gone", "cut", "a page", "too large"],
+)
+def test_what_it_does_not_show_is_no_success(orthanc: StubPacs, file: Answer, status: str) -> None:
+    orthanc.routes[INSTANCES] = said("AlreadyStored")
+    orthanc.routes[KEPT] = Answer(404)
+    orthanc.routes[FILE] = file
+    (outcome,) = store(orthanc, Outgoing(ONE, encode(make_ct(1))))
+    assert (outcome.status, outcome.retryable) == (status, status == "unknown")
+
+
+def test_what_is_too_large_to_compare_is_not_fetched(
+    orthanc: StubPacs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ponte.orthanc._MOST_COMPARED", 10)
+    orthanc.routes[INSTANCES] = said("AlreadyStored")
+    orthanc.routes[KEPT] = Answer(404)
     (outcome,) = store(orthanc)
-    assert (outcome.status, outcome.reason) == ("stored_with_warning", 0x0111)
+    assert (outcome.status, outcome.reason) == ("refused", 0x0111)
+    assert FILE not in orthanc.paths
 
 
 @pytest.mark.parametrize("status", [400, 413, 415, 422])

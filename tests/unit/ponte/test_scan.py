@@ -58,6 +58,17 @@ def test_the_verdict_does_not_depend_on_how_the_bytes_are_cut(name: str, data: s
     assert in_pieces(shown, cuts) == scan([shown])
 
 
+@pytest.mark.parametrize("name", [*WHOLE_FILES, "image_dfl.dcm", "rtplan.dcm"])
+@pytest.mark.parametrize("size", [1, 7, 300])
+def test_bytes_may_come_in_a_buffer_that_is_used_again(name: str, size: int) -> None:
+    whole, scanner, buffer = bundled(name), Scanner(), bytearray(size)
+    for at in range(0, len(whole), size):
+        piece = whole[at : at + size]
+        buffer[: len(piece)] = piece
+        scanner.feed(memoryview(buffer)[: len(piece)])
+    assert scanner.finish() == scan([whole])
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_bytes_changed_at_random_get_one_verdict_however_they_are_cut(data: st.DataObject) -> None:
@@ -250,3 +261,20 @@ def test_values_that_were_asked_for_are_kept_and_not_shown() -> None:
     verdict = scanner.finish()
     assert verdict.values == {0x00100010: b"CANARY^ONE", 0x00080060: b"CT"}
     assert "CANARY" not in repr(verdict)
+
+
+@pytest.mark.parametrize("value", [b"\0\0" + b"1.2.3.4\0", b"  1.2.3.4 "])
+def test_only_what_is_behind_a_uid_is_padding(value: bytes) -> None:
+    """Other readers find another UID, or none."""
+    at = CT.index(b"\x08\x00\x18\x00UI", DATASET)
+    length = struct.unpack_from("<H", CT, at + 6)[0]
+    value = value.ljust(length, b"\0")
+    assert scan([CT[: at + 8] + value + CT[at + 8 + length :]]).reason == "BAD_UID"
+
+
+@pytest.mark.parametrize(
+    ("tag", "reason"), [(b"\x08\x00\x16\x00", "BAD_UID"), (b"\x02\x00\x00\x00", "BAD_LENGTH")]
+)
+def test_what_names_an_instance_is_of_its_vr(tag: bytes, reason: str) -> None:
+    at = CT.index(tag, 132) + 4
+    assert scan([CT[:at] + b"QX" + CT[at + 2 :]]).reason == reason

@@ -8,7 +8,7 @@ from ponte.errors import InvalidRequest
 from ponte.quarantine import Quarantine, QuarantineRecord, Release
 from ponte_aws import clients
 from ponte_aws.quarantine import PREFIX, S3Quarantine
-from ponte_aws.s3range import ObjectName
+from ponte_aws.s3range import ObjectGone, ObjectName, ObjectReplaced
 from tests.unit.conftest import Aws
 
 RECORD = QuarantineRecord(
@@ -59,6 +59,24 @@ def test_an_object_is_copied_as_it_was_at_that_version(quarantine: Quarantine) -
     kept = quarantine.keep_object(record, ObjectName("inbox", "a.zip", version), 5)
     with quarantine.open(kept) as stream:
         assert stream.read() == b"first"
+
+
+def test_fi_20_an_object_without_versions_is_copied_while_it_is_the_one_that_was_meant(
+    quarantine: Quarantine,
+) -> None:
+    s3 = clients.s3()
+    etag = s3.put_object(Bucket="inbox", Key="a.zip", Body=b"first")["ETag"].strip('"')
+    assert isinstance(quarantine, S3Quarantine)
+    record = QuarantineRecord("NOT_A_ZIP", "No end record", kind="archive")
+    kept = quarantine.keep_object(record, ObjectName("inbox", "a.zip", etag=etag), 5)
+    with quarantine.open(kept) as stream:
+        assert stream.read() == b"first"
+    s3.put_object(Bucket="inbox", Key="a.zip", Body=b"second")
+    with pytest.raises(ObjectReplaced):
+        quarantine.keep_object(record, ObjectName("inbox", "a.zip", etag=etag), 5)
+    s3.delete_object(Bucket="inbox", Key="a.zip")
+    with pytest.raises(ObjectGone):
+        quarantine.keep_object(record, ObjectName("inbox", "a.zip", etag=etag), 5)
 
 
 def test_what_is_purged_is_gone_and_an_id_that_is_none_is_refused(quarantine: Quarantine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import os
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from standardwebhooks import Webhook
 
 from ponte.destination import Outcome, Outgoing
 from ponte.errors import AccessRefused, DestinationUnavailable, InvalidRequest
@@ -359,6 +361,67 @@ def test_word_of_each_archive_goes_to_the_webhook_without_names_and_waits_while_
     said = json.loads(first.body)
     assert (said["verdict"], said["totals"]["accepted"]) == ("done", 1)
     assert b"CANARIO" not in first.body
+    assert "webhook-signature" not in first.headers
+
+
+@pytest.mark.parametrize("how", ["file", "environment"])
+def test_word_is_signed_with_each_secret_in_use(
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    secrets = ["whsec_" + base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
+    ours = {}
+    if how == "file":
+        (tmp_path / "secret").write_text("\n".join(secrets) + "\n")
+        ours = {"webhook_secret_file": str(tmp_path / "secret")}
+    else:
+        monkeypatch.setenv("PONTE_WEBHOOK_SECRET", " ".join(secrets))
+    with stub_pacs() as receiver:
+        receiver.routes["/hook"] = Answer(200)
+        box.configure(ponte={"webhook_url": f"{receiver.url}/hook", **ours})
+        with box.run():
+            box.drop("exam.zip", exam(1))
+            box.until(lambda: receiver.asked, "not told")
+    for secret in secrets:
+        Webhook(secret).verify(receiver.asked[0].body, dict(receiver.asked[0].headers))
+
+
+@pytest.mark.parametrize("text", ["", "too short", None])
+def test_a_secret_that_signs_nothing_is_said_before_anything_begins(
+    box: Box, tmp_path: Path, text: str | None
+) -> None:
+    path = tmp_path / "secret"
+    if text is not None:
+        path.write_text(text)
+    box.configure(ponte={"webhook_url": "http://127.0.0.1:9/hook", "webhook_secret_file": str(path)})
+    with pytest.raises(InvalidRequest, match=r"ponte\.webhook_secret_file"), box.run():
+        pytest.fail("it began")
+
+
+def test_nothing_goes_out_unsigned_when_the_secret_vanishes(box: Box, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("whsec_" + base64.b64encode(bytes(32)).decode())
+    with stub_pacs() as receiver:
+        receiver.routes["/hook"] = Answer(200)
+        box.configure(ponte={"webhook_url": f"{receiver.url}/hook", "webhook_secret_file": str(path)})
+        with box.run():
+            path.unlink()
+            box.drop("exam.zip", exam(1))
+            box.until(lambda: "the webhook's secret cannot be read" in box.lines(), "not said")
+    assert not receiver.asked
+
+
+def test_without_a_log_file_nothing_that_names_a_member_is_printed(
+    box: Box, capfd: pytest.CaptureFixture[str]
+) -> None:
+    box.configure(logging={"file": None})
+    box.drop("CANARIO Maria.zip", archive({"CANARIO^JOSE.dcm": encode(make_ct(1)), "CANARIO.txt": b"text"}))
+    (box.incoming / "CANARIO link.zip").symlink_to("/nowhere")
+    with box.run():
+        box.until(lambda: list(box.archive.glob("*.json")), "not done")
+    printed = capfd.readouterr()
+    assert "CANARIO" not in printed.out + printed.err
+    assert "1 quarantined" in printed.err
+    assert "A file in the watched folder" in printed.err
 
 
 def test_the_watched_folder_is_never_made(box: Box) -> None:

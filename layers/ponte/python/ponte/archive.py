@@ -25,6 +25,8 @@ from ponte.structure import has_preamble
 __all__ = ["Archive", "Limits", "Member", "is_archive"]
 
 _STORED, _DEFLATED = 0, 8
+_PATCH, _STRONGLY_ENCRYPTED = 1 << 5, 1 << 6  # 4.4.4
+_KNOWN_VERSION = 63  # in tenths; what is beyond, other readers do not read
 _BLOCK = 256 << 10
 _MOST_RATIO = 1032  # of deflate: two bits for 258 bytes (RFC 1951)
 _BOMB_RATIO = 100
@@ -170,10 +172,12 @@ class Archive:
 
     def _check_readable(self, entry: Entry) -> None:
         """What can be said before the first byte."""
-        if entry.flags & ENCRYPTED:
+        if entry.flags & (ENCRYPTED | _STRONGLY_ENCRYPTED):
             raise BadMember("It is encrypted", code="ZIP_ENCRYPTED")
         if entry.method not in (_STORED, _DEFLATED):
             raise BadMember(f"Compression method {entry.method}; expected 0 or 8", code="ZIP_METHOD")
+        if entry.version > _KNOWN_VERSION or entry.flags & _PATCH:
+            raise BadMember(f"Version {entry.version} of ZIP, or a patch", code="ZIP_METHOD")
         if not self._places[entry.index].agrees:
             raise _mismatch("Its header and the directory disagree")
         limit, size, compressed = self._limits.member_bytes, entry.size, entry.compressed_size

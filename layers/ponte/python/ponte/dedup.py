@@ -170,6 +170,11 @@ class Ledger:
         """Several claims, confirmations or releases at once: see `Store.together`."""
         return self._store.together(steps)
 
+    def _is_over(self, claim: Row) -> bool:
+        """True also of one from a time that has not been yet, where the clock was set back."""
+        now = self._now()
+        return not now < claim.expires_at <= now + 2 * self._lease_s
+
     def _keys(self, sop_instance_uid: str | None, sha256: str) -> tuple[str, str]:
         """The key that the policy goes by, and the other. UIDs stand there hashed: they name a patient."""
         if not sop_instance_uid:
@@ -182,7 +187,7 @@ class Ledger:
         if row is None:
             return Claim(Finding.NEW)
         other_digest = row.digest != mine.digest
-        if not row.is_known and (row.owner == mine.owner or row.expires_at <= self._now()):
+        if not row.is_known and (row.owner == mine.owner or self._is_over(row)):
             return Claim(Finding.NEW)
         if other_digest and self._policy is Policy.UID_THEN_SHA256:
             return Claim(Finding.CONFLICT, other_digest)

@@ -24,6 +24,7 @@
         - DestinationUnavailable
         - DestinationTimeout
         - StorageFull
+        - SecretUnusable
 
 Each error has a `code`, one of the closed list of reason codes, and a text that says attribute, value and
 expectation. No text holds a patient's data: it may go to a log, a job row or a callback.
@@ -174,6 +175,12 @@ class DestinationTimeout(TransientError):
 
 
 class StorageFull(TransientError):
-    """There is no room to keep what must be kept: a disk, or a budget."""
+    """What must be kept cannot be written: a disk or a budget is full, a folder is shut."""
 
-    default_code = "MEMORY"
+    default_code = "STORAGE_FULL"
+
+
+class SecretUnusable(TransientError):
+    """A secret of the operator is not what it should be. Its value is never part of the text."""
+
+    default_code = "INTERNAL"

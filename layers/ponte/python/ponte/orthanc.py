@@ -16,11 +16,15 @@ import urllib3
 
 from ponte.destination import Outcome, Outgoing
 from ponte.dicomweb import Credentials
-from ponte.errors import BadAnswer, DestinationRefused, PonteError
+from ponte.errors import BadAnswer, DestinationRefused, LimitExceeded, PonteError
+from ponte.sameness import same_dataset
 from ponte.storeclient import CONTENT, StoreClient, StoreLimits, raise_for_status
 
 _JSON = {"Accept": "application/json"}
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}", re.ASCII)
+_HAD = "It had the instance already"
+_MOST_COMPARED = 64 << 20  # bytes of either instance, as both are in memory then
+_SLACK = 1 << 20  # for what is written with more words: another VR encoding, a header before the dataset
 _DUPLICATE = 0x0111  # SOP instance of this UID is there already (PS3.7 C)
 
 
@@ -43,10 +47,11 @@ class OrthancDestination:
     def store(self, instances: Iterable[Outgoing]) -> Iterator[Outcome]:
         """Send the instances one by one, and yield what became of each, in their order.
 
-        An instance that Orthanc had already is `stored` when its file is the very one sent; when not, it is
-        `stored_with_warning`, because what Orthanc keeps is what it had. Raises `AccessRefused` (401, 403),
-        `DestinationRefused`, `DestinationUnavailable` (5xx, 408, 429), `DestinationTimeout`,
-        `SourceUnavailable`: then no instance counts as stored that was not yielded before.
+        An instance that Orthanc had already is `stored` when what it keeps says the same, and `refused`
+        (0111H) when not, or when it is too large to compare: Orthanc keeps what it had. Raises
+        `AccessRefused` (401, 403), `DestinationRefused`, `DestinationUnavailable` (5xx, 408, 429),
+        `DestinationTimeout`, `SourceUnavailable`: then no instance counts as stored that was not yielded
+        before.
         """
         for instance in instances:
             yield self._client.persist(partial(self._post, instance))
@@ -87,11 +92,34 @@ class OrthancDestination:
                 return _unknown(instance, "The server does not say that it has stored the instance")
 
     def _compared(self, instance: Outgoing, identifier: str) -> Outcome:
-        """What Orthanc had before may be something else under the same UIDs."""
+        """What Orthanc had before may be something else under the same UIDs; or the same, written by itself:
+        it does so with what came by C-STORE."""
+        uid = instance.sop_instance_uid
         if self._client.persist(partial(self._kept_md5, identifier)) == _md5(instance):
-            return Outcome(instance.sop_instance_uid, "stored", "It had the instance already")
-        detail = "0111H: it keeps the instance of this UID that it had, whose bytes are not those sent"
-        return Outcome(instance.sop_instance_uid, "stored_with_warning", detail, _DUPLICATE)
+            return Outcome(uid, "stored", _HAD)
+        try:
+            if self._client.persist(partial(self._keeps_the_same, identifier, instance)):
+                return Outcome(uid, "stored", _HAD)
+        except LimitExceeded:
+            detail = "0111H: it keeps the instance of this UID that it had, which is too large to compare"
+            return Outcome(uid, "refused", detail, _DUPLICATE)
+        except BadAnswer as error:
+            return _unknown(instance, error.detail)
+        detail = "0111H: it keeps the instance of this UID that it had, which says something else"
+        return Outcome(uid, "refused", detail, _DUPLICATE)
+
+    def _keeps_the_same(self, identifier: str, instance: Outgoing) -> bool:
+        """Raises `LimitExceeded` for what is too large, `BadAnswer` where it gives nothing to compare."""
+        size = instance.size_bytes
+        if size > _MOST_COMPARED:
+            raise LimitExceeded(f"An instance of more than {_MOST_COMPARED} bytes is not compared")
+        with self._client.ask("GET", f"/instances/{identifier}/file", {}) as answer:
+            if answer.status == 404:
+                raise BadAnswer("The server says that it had the instance, and has it no more")
+            if answer.status != 200:
+                raise_for_status(answer, "200")
+            kept = self._client.whole(answer, min(2 * size + _SLACK, _MOST_COMPARED))
+        return same_dataset(b"".join(instance.chunks(size)), kept)
 
     def _kept_md5(self, identifier: str) -> str:
         """Of the file that Orthanc keeps; empty where it does not say."""

@@ -160,7 +160,7 @@ class FolderQuarantine:
             _make_folder(folder, self._root)
             return self._keep(folder, record, content)
         except OSError as error:
-            raise StorageFull(f"The quarantine cannot be written: {type(error).__name__}") from error
+            raise StorageFull(f"The quarantine cannot be written: {error.strerror}") from error
 
     def list(self) -> Iterator[Kept]:
         """See `Quarantine.list`. A record that is damaged is there too, and says so."""

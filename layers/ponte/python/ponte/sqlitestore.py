@@ -27,12 +27,18 @@ CREATE TABLE ledger (
 class SqliteStore:
     """A store in a file that is its own. Each change is on the disk when it is answered.
 
-    Raises `InvalidRequest` for a file of another program or of a later version, which is left as it is.
+    Raises `InvalidRequest` for a file of another program or of a later version, which is left as it is, and
+    for one that cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
         self._lock = RLock()
-        self._database = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            self._database = sqlite3.connect(
+                path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise InvalidRequest(f"{path.name} cannot be used as a ledger: {error}") from error
         try:
             self._open(path)
         except sqlite3.DatabaseError as error:

@@ -98,20 +98,23 @@ class StoreClient:
         with _translated(), self._final(method, self.url + path, headers, body) as answer:
             yield answer
 
-    def whole(self, answer: urllib3.BaseHTTPResponse) -> bytes:
+    def whole(self, answer: urllib3.BaseHTTPResponse, most_bytes: int | None = None) -> bytes:
         """The answer's bytes, within the limits on its size and on the time from its first one on.
+
+        Without `most_bytes` it is to be short.
 
         Raises `BadAnswer`, `LimitExceeded`.
         """
         if answer.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
             raise BadAnswer("The answer is compressed, which was not asked for")
-        gathered, began = BytesIO(), time.monotonic()
+        most = most_bytes or self.limits.answer_bytes
+        gathered, end = BytesIO(), time.monotonic() + self.limits.answer_s + (most_bytes or 0) / _SLOWEST
         try:
             while chunk := answer.read1(_CHUNK, decode_content=False):
                 gathered.write(chunk)
-                if gathered.tell() > self.limits.answer_bytes:
-                    raise LimitExceeded(f"The answer is larger than {self.limits.answer_bytes} bytes")
-                if time.monotonic() - began > self.limits.answer_s:
+                if gathered.tell() > most:
+                    raise LimitExceeded(f"The answer is larger than {most} bytes")
+                if time.monotonic() > end:
                     raise BadAnswer("The answer does not end in time")
         except HTTPError as error:
             raise BadAnswer("The server broke the answer off") from error

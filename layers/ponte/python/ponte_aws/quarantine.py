@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from ponte.errors import InvalidRequest
 from ponte.quarantine import Kept, QuarantineRecord, Release
 from ponte_aws.jobs import now
-from ponte_aws.s3range import ObjectName
+from ponte_aws.s3range import ObjectName, translated
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -52,14 +52,22 @@ class S3Quarantine:
         return self._put_record(quarantine_id, record, size, digest)
 
     def keep_object(self, record: QuarantineRecord, name: ObjectName, size_bytes: int) -> str:
-        """Keep a copy of an object, which S3 makes by itself."""
+        """Keep a copy of an object, which S3 makes by itself: of that version, or while it has that ETag.
+
+        Raises `ObjectGone`, `ObjectReplaced`, `SourceUnavailable`.
+        """
         quarantine_id = _id(record, name.etag or "", name.version_id or "")
         source: Any = {"Bucket": name.bucket, "Key": name.key}
         if name.version_id:
             source["VersionId"] = name.version_id
         # As it was, without what its owner tagged it with: to copy that would take another permission.
         extra = {"TaggingDirective": "REPLACE"}
-        self._s3.copy(source, self._bucket, _content_key(quarantine_id), ExtraArgs=extra)
+        if "IfMatch" in (pinned := name.parameters()):
+            extra["CopySourceIfMatch"] = pinned["IfMatch"]
+        try:
+            self._s3.copy(source, self._bucket, _content_key(quarantine_id), ExtraArgs=extra)
+        except ClientError as error:
+            raise translated(error) from error
         return self._put_record(quarantine_id, record, size_bytes, None)
 
     def list(self) -> Iterator[Kept]:

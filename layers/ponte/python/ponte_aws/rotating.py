@@ -11,19 +11,13 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ponte.errors import TransientError
+from ponte.errors import SecretUnusable
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
 
 KEPT_S = 60.0
 _kept: dict[str, tuple[float, Mapping[str, str]]] = {}
-
-
-class SecretUnusable(TransientError):
-    """A secret is not what it should be. Its value is never part of the text."""
-
-    default_code = "INTERNAL"
 
 
 def read_secrets(secrets_manager: SecretsManagerClient, secret_arn: str) -> Mapping[str, str]:

@@ -275,7 +275,7 @@ class S3Range:
             try:
                 return request()
             except ClientError as error:
-                failure = _translated(error)
+                failure = translated(error)
                 if not isinstance(failure, SourceUnavailable) or attempt == self._limits.retries:
                     raise failure from error
             except SourceUnavailable:
@@ -292,8 +292,8 @@ class S3Range:
         self._sleep(random.uniform(longest / 2, longest))  # noqa: S311  (keeps no secret)
 
 
-def _translated(error: ClientError) -> Exception:
-    """What an answer of S3 means; `SourceUnavailable` where it may be another one later."""
+def translated(error: ClientError) -> Exception:
+    """What an answer about an object means; `SourceUnavailable` where it may be another one later."""
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in _GONE:

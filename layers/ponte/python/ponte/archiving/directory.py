@@ -61,11 +61,13 @@ class Spanned(Protocol):
 class Entry:
     """A member as the directory has it; `offset` is from the start of the file. Not to be trusted yet.
 
-    `mode` is the file mode of Unix, 0 where there is none.
+    `version` is what it takes to read it, in tenths (4.4.3); `mode` the file mode of Unix, 0 where there is
+    none.
     """
 
     index: int
     raw_name: bytes
+    version: int
     flags: int
     method: int
     crc: int
@@ -233,13 +235,13 @@ def _read_entries(data: bytes, count: int, prefix: int) -> list[Entry]:
 
 
 def _entry(index: int, fields: tuple[Any, ...], name: bytes, extra: bytes, prefix: int) -> Entry:
-    made_by, flags, method, crc = fields[1], fields[3], fields[4], fields[7]
+    made_by, version, flags, method, crc = fields[1], fields[2] & 0xFF, fields[3], fields[4], fields[7]
     compressed, size, disk, attributes, offset = fields[8], fields[9], fields[13], fields[15], fields[16]
     size, compressed, offset, disk = _widen(extra, size, compressed, offset, disk)
     if disk:
         raise UnsafeArchive("One part of an archive in several", code="ZIP_TRUNCATED")
     mode = attributes >> 16 if made_by >> 8 in _UNIX else 0
-    return Entry(index, name, flags, method, crc, compressed, size, offset + prefix, mode)
+    return Entry(index, name, version, flags, method, crc, compressed, size, offset + prefix, mode)
 
 
 def _widen(extra: bytes, size: int, compressed: int, offset: int, disk: int) -> tuple[int, int, int, int]:

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 
 from ponte.archive import Archive
 from ponte.dedup import Ledger
-from ponte.destination import Destination
+from ponte.destination import Destination, Outcome
 from ponte.errors import InvalidRequest, PermanentError
 from ponte.ingest import Route, ingest
 from ponte.ingesting.counts import Counts
@@ -66,7 +66,13 @@ def _instance(kept: Kept, stream: BinaryIO, _: Quarantine, way: Exit) -> tuple[s
         outcome = deliver([prepare(item, None)], way.destination, route, lambda _: None)[kept.id]
         if outcome.stored and way.ledger is not None:
             way.ledger.record(item.uid, item.digest, f"release#{kept.id}")
-    return outcome.status, outcome.detail
+    return outcome.status, outcome.detail or _caution(kept, outcome)
+
+
+def _caution(kept: Kept, outcome: Outcome) -> str:
+    """Success over STOW-RS or C-STORE does not say which of two instances with one UID a PACS keeps."""
+    conflict = kept.record.reason == "UID_CONFLICT" and outcome.stored
+    return "Whether it took the place of the one before, only the destination can show" if conflict else ""
 
 
 def _archive(kept: Kept, stream: BinaryIO, quarantine: Quarantine, way: Exit) -> tuple[str, str]:

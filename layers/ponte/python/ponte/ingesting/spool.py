@@ -38,7 +38,7 @@ class Spool:
         try:
             self._spill(piece)
         except OSError as error:
-            raise StorageFull(f"There is no room for an instance: {type(error).__name__}") from error
+            raise StorageFull(f"There is no room for an instance: {error.strerror}") from error
 
     @property
     def content(self) -> Content | None:

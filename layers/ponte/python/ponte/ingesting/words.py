@@ -151,6 +151,13 @@ REASONS: Final[dict[Language, dict[str, str]]] = {
         "SYMLINK": "É um link simbólico.",
         "NOT_REGULAR": "Não é um arquivo comum.",
         "IGNORED_NAME": "Não é uma imagem (arquivo de sistema ou índice).",
+        "PACS_ERROR": "O destino não responde ou recusa a conexão.",
+        "PACS_TIMEOUT": "O destino não respondeu a tempo.",
+        "LEDGER_BUSY": "O registro do que já foi enviado não pode ser usado agora.",
+        "STORAGE_FULL": "Não foi possível gravar: confira o espaço em disco e as permissões.",
+        "MEMORY": "A ingestão parou sem aviso, sempre no mesmo ponto.",
+        "INVALID_REQUEST": "O pedido não pode ser atendido.",
+        "INTERNAL": "Falha interna do Ponte.",
     },
     "en": {
         "NOT_A_ZIP": "It is not a ZIP.",
@@ -191,6 +198,13 @@ REASONS: Final[dict[Language, dict[str, str]]] = {
         "SYMLINK": "A symbolic link.",
         "NOT_REGULAR": "Not a regular file.",
         "IGNORED_NAME": "No image (a file of the system, or an index).",
+        "PACS_ERROR": "The destination does not answer, or refuses us.",
+        "PACS_TIMEOUT": "The destination did not answer in time.",
+        "LEDGER_BUSY": "The record of what was sent cannot be used now.",
+        "STORAGE_FULL": "It could not be written: look at the disk's room and at permissions.",
+        "MEMORY": "Ingestion stopped without a word, always at the same place.",
+        "INVALID_REQUEST": "What was asked for cannot be done.",
+        "INTERNAL": "A fault inside Ponte.",
     },
 }
 

@@ -36,8 +36,9 @@ Values = Mapping[int, bytes | None]
 
 
 def text_of(value: bytes | None) -> str:
-    """A value as text without its padding; what is no ASCII becomes a sign that no UID has."""
-    return value.decode("ascii", "replace").strip(" \0") if value else ""
+    """A value as text without its padding, which is behind it; what is no ASCII becomes a sign that no UID
+    has."""
+    return value.decode("ascii", "replace").rstrip(" \0") if value else ""
 
 
 def check_uids(values: Values) -> None:

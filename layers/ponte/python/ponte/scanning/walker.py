@@ -46,6 +46,12 @@ _DELIMITERS, _META = 0xFFFE, 0x0002
 _FORBIDDEN_GROUPS = frozenset({0x0000, _META})
 _LIMITS = frozenset({"TOO_DEEP", "TOO_MANY", "HEADER_TOO_LARGE"})
 
+_VRS: Final = {0x00020000: b"UL"} | dict.fromkeys(
+    (0x00020002, 0x00020003, 0x00020010, 0x00080016, 0x00080018, 0x0020000D, 0x0020000E), b"UI"
+)
+"""What names an instance, and what is read to find it: but for UN, other readers do not under another VR."""
+_CODES: Final = {"UL": "BAD_LENGTH", "UI": "BAD_UID"}
+
 _Structs = tuple[struct.Struct, struct.Struct, struct.Struct]
 _STRUCTS: dict[bool, _Structs] = {
     little: (struct.Struct(order + "HHL"), struct.Struct(order + "H"), struct.Struct(order + "L"))
@@ -156,13 +162,13 @@ class Walker:
         """Bytes walked over."""
         return self._base + self._at
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes; they are copied only where they matter."""
         if not self._data and self._skip >= len(data):
             self._skip -= len(data)
             self._base += len(data)
             return
-        self._data = self._data + data if self._data else data
+        self._data = self._data + data if self._data else bytes(data)
         while self._advance():
             pass
         self._base, self._data, self._at = self.offset, self._data[self._at :], 0
@@ -349,6 +355,9 @@ class Walker:
 
     def _leaf(self, tag: int, vr: bytes, length: int) -> None:
         """A value that is passed over, unless it was asked for."""
+        if len(self._levels) == 1 and vr not in (b"UN", _VRS.get(tag, vr)):
+            expected = _VRS[tag].decode()
+            raise NotDicom(f"{tag_name(tag)} is not of VR {expected}", code=_CODES[expected])
         if not is_bulk(tag, vr):
             self._header_bytes += length
             if self._header_bytes > structure.MAX_HEADER_BYTES:

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
-from ponte_aws.rotating import SecretUnusable
+from ponte.errors import SecretUnusable
 
 PREFIX = "whsec_"
 SECRET_BYTES = range(24, 65)
