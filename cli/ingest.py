@@ -74,12 +74,13 @@ def ingest(
             raise InvalidRequest(f"{folder} is not a folder")
     with _opened_store(None if dry_run else state_db) as store:
         route = _route(None if dry_run else to, auth_file, store, policy, quarantine)
-        reports = list(_ingest_all(archives, _Job(route, store, scope_of(to), report, lang)))
+        reports = []
+        for each in _ingest_all(archives, _Job(route, store, scope_of(to), report, lang)):
+            reports.append(each)
+            if not as_json:
+                _print_report(each)
     if as_json:
         print_json({"archives": [each.as_json("clear") for each in reports]})
-    else:
-        for each in reports:
-            _print_report(each)
     raise typer.Exit(_exit_code(reports))
 
 

@@ -13,7 +13,7 @@ import typer
 
 from cli.destinations import DicomNode, ae_title, open_destination, open_inbox, open_node, shown
 from cli.output import print_line
-from ponte.errors import InvalidRequest
+from ponte.errors import InvalidRequest, PonteError
 
 if TYPE_CHECKING:
     from watcher.config import Config, Peer
@@ -40,6 +40,10 @@ def watch(
     if check:
         for warning in config.warnings:
             print_line(f"warning: {warning}")
+        if not config.watch_dir.is_dir():
+            print_line(
+                f"warning: paths.watch_dir: {config.watch_dir} is not there; it is waited for, not made"
+            )
         target.destination.check()
         print_line(f"{target.check_verb} OK: {target.name}")
         return
@@ -53,6 +57,9 @@ def watch(
         with open_watcher(config, target, stop) as watcher:
             log.info("Watching %s for %s", config.watch_dir, target.name)
             _run(watcher, stop)
+            if not stop.is_set():
+                log.critical("The watcher ended by a fault inside Ponte, and must be started anew")
+                raise PonteError("The watcher ended by a fault inside Ponte")
     except InvalidRequest as error:
         logging.getLogger(LOGGER).error("Not begun: %s", error.detail)
         raise

@@ -220,10 +220,8 @@ class Watcher:
             self._work.do(item)
         except Stopped:
             _log.info("Stopped between two batches: %s goes on at the next start", item.id)
-        except (PonteError, OSError) as error:
-            self._postpone(item, _described(error))
         except Exception as error:  # noqa: BLE001  (the boundary: one archive must not end the watcher)
-            self._postpone(item, f"INTERNAL: {type(error).__name__}")
+            self._postpone(item, _described(error))
         else:
             del self._items[item.id]
             del self._troubles[item.id]
@@ -233,7 +231,7 @@ class Watcher:
         target = self._target
         try:
             target.destination.check()
-        except PonteError as error:
+        except Exception as error:  # noqa: BLE001  (the boundary: nothing may end the thread without a word)
             wait_s = self._down.again(self._backoff)
             line = "%s failed: %s (%s); %d archives wait, next try in %.0f s"
             what = _described(error)
@@ -380,4 +378,4 @@ def _described(error: Exception) -> str:
         return f"{error.code}: {error.detail}"
     if isinstance(error, sqlite3.Error):
         return f"The ledger cannot be used: {error}"
-    return getattr(error, "strerror", None) or type(error).__name__
+    return getattr(error, "strerror", None) or f"INTERNAL: {type(error).__name__}"

@@ -81,7 +81,7 @@ class Webhook:
             self._wake.clear()
             for path in sorted(self._outbox.glob("[!.]*.json")):
                 if self._due.get(path.stem, 0.0) <= monotonic() and not self._stop.is_set():
-                    self._post(path)
+                    self._attempt(path)
             self._wake.wait(self._next_s())
 
     def wake(self) -> None:
@@ -90,6 +90,12 @@ class Webhook:
     def _signed(self, message_id: str, body: bytes) -> dict[str, str]:
         """The headers of Standard Webhooks. Without a secret, id and time alone."""
         return sign(message_id, int(time.time()), [body], read_secrets(self._secret_file))
+
+    def _attempt(self, path: Path) -> None:
+        try:
+            self._post(path)
+        except Exception as error:  # noqa: BLE001  (the boundary: one message must not end the others)
+            self._postpone(path, f"was not asked: {type(error).__name__}")
 
     def _post(self, path: Path) -> None:
         try:

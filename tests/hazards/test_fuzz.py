@@ -182,9 +182,12 @@ def check_readable(data: bytes, verdict: Verdict) -> None:
 
 def check_zipfile(data: bytes, position: int, content: bytes) -> None:
     """Python's own reader gives the same bytes for the same member."""
-    with zipfile.ZipFile(BytesIO(data)) as archive:
-        info = archive.infolist()[position - 1]
-        assert archive.open(info).read() == content
+    try:
+        archive = zipfile.ZipFile(BytesIO(data))
+    except NotImplementedError:  # it refuses all members where one is of a version that it does not know
+        return
+    with archive:
+        assert archive.open(archive.infolist()[position - 1]).read() == content
 
 
 def check_with_dcmtk(accepted: Sequence[bytes], folder: Path) -> None:

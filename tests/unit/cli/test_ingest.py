@@ -98,7 +98,11 @@ def test_several_archives_are_answered_in_turn(tmp_path: Path, destination: Reco
 
 
 def test_a_destination_that_is_not_there_leaves_everything_undone(
-    tmp_path: Path, destination: Recorder, ingested: Any
+    tmp_path: Path,
+    destination: Recorder,
+    ingested: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     destination.missing = DestinationUnavailable("The server cannot be reached")
     code, answers = ingested(
@@ -107,6 +111,8 @@ def test_a_destination_that_is_not_there_leaves_everything_undone(
     assert code == 3
     assert [answer["error"]["code"] for answer in answers] == ["PACS_ERROR"] * 2
     assert destination.batches == []
+    assert run(monkeypatch, "ingest", tmp_path / "1.zip", "--to", "x") == 3
+    assert "1.zip: interrupted: 0 accepted" in capsys.readouterr().out
 
 
 def test_one_that_breaks_off_says_what_it_had_and_is_gone_on_with(

@@ -42,6 +42,7 @@ def test_the_destination_is_asked_and_nothing_is_made(
         assert check(write(tmp_path, address), monkeypatch) == code
     said = capsys.readouterr()
     assert "warning: ponte.colour: unknown key, not used" in said.out
+    assert "warning: paths.watch_dir: " in said.out
     assert ("Check OK: orthanc+http://ponte@127.0.0.1" in said.out) == (status == 200)
     assert SECRET not in said.out + said.err
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]

@@ -180,6 +180,7 @@ def test_a_conflict_that_is_released_is_sent_marked_and_known(quarantine: Folder
     kept_id = quarantine.keep(record, [CT])
     done = release(quarantine, kept_id, Exit(destination, "pacs", ledger))
     assert (done.status, done.destination) == ("stored", "pacs")
+    assert "only the destination can show" in done.detail
     assert destination.held == {UID: CT}
     assert quarantine.show(kept_id).released == done
     assert ledger.claim(UID, record.sha256 or "", "y").finding is Finding.DUPLICATE

@@ -11,6 +11,7 @@ import pytest
 import ponte
 from ponte import reasons
 from ponte.ingesting.words import NOTES, REASONS
+from tests.corpus import ROOT
 
 CODE = re.compile(r"[A-Z]{4,}(_[A-Z]+)*|[A-Z]{2,}(_[A-Z]+)+", re.ASCII)
 FOLDER = Path(ponte.__file__).parent
@@ -22,7 +23,7 @@ WAY = (
 """Every module that a member passes on its way from an archive to a destination."""
 OF_THE_API = frozenset({"STUDY_NOT_FOUND", "CLAIM_LOST"})
 NO_CODES = frozenset({"COMMIT", "ROLLBACK", "DICOMDIR", "DICM", "POST", "JPEG", "YCBCR"})
-ALL = reasons.ARCHIVE | reasons.INSTANCE | reasons.NOTES | reasons.RENDERING | reasons.RUN
+ALL = reasons.ARCHIVE | reasons.INSTANCE | reasons.NOTES | reasons.RENDERING | reasons.RUN | reasons.SPOOL
 
 
 def modules() -> list[Path]:
@@ -46,9 +47,9 @@ def test_every_code_that_a_module_names_is_in_the_lists(path: Path) -> None:
 
 
 def test_every_code_of_the_lists_is_raised_somewhere() -> None:
-    text = "".join(
-        path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.py") if path.stem != "reasons"
-    )
+    roots = (FOLDER, ROOT / "edge")
+    modules = [path for root in roots for path in root.rglob("*.py") if path.stem != "reasons"]
+    text = "".join(path.read_text(encoding="utf-8") for path in modules)
     assert [code for code in sorted(ALL) if f'"{code}"' not in text] == []
 
 

@@ -22,6 +22,7 @@ from tests.hazards.archives import Builder, archive, zeros_crc
 from tests.stub_pacs import Answer, stub_pacs
 from tests.unit.watcher.helpers import Box, exam, uids
 from watcher.folder import Folder, Odd, Ready
+from watcher.webhook import Webhook as Word
 
 QUICKLY = {"poll_interval_seconds": 0.05, "wait_zip_complete_seconds": 0.05}
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \| (DEBUG|INFO|WARNING|ERROR) \| .+")
@@ -422,6 +423,35 @@ def test_without_a_log_file_nothing_that_names_a_member_is_printed(
     assert "CANARIO" not in printed.out + printed.err
     assert "1 quarantined" in printed.err
     assert "A file in the watched folder" in printed.err
+
+
+def test_a_fault_of_ours_ends_neither_the_work_nor_the_word_of_it(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = iter([ZeroDivisionError("CANARIO"), KeyError("CANARIO")])
+    check, post = box.pacs.check, Word._post
+
+    def failing() -> None:
+        if (fault := next(faults, None)) is not None:
+            raise fault
+        check()
+
+    def failing_once(word: Word, path: Path) -> None:
+        monkeypatch.setattr(Word, "_post", post)
+        raise ZeroDivisionError("CANARIO")
+
+    monkeypatch.setattr(box.pacs, "check", failing)
+    monkeypatch.setattr(Word, "_post", failing_once)
+    monkeypatch.setattr("watcher.webhook._FIRST_S", 0.01)
+    with stub_pacs() as receiver:
+        receiver.routes["/hook"] = Answer(200)
+        box.configure(ponte={"webhook_url": f"{receiver.url}/hook"})
+        with box.run():
+            box.drop("exam.zip", exam(1))
+            assert box.reported("exam.zip")["verdict"] == "done"
+            box.until(lambda: receiver.asked, "not told")
+    assert "INTERNAL: ZeroDivisionError" in box.lines()
+    assert "CANARIO" not in box.lines()
 
 
 def test_the_watched_folder_is_never_made(box: Box) -> None:

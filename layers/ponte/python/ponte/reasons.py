@@ -1,4 +1,4 @@
-"""The closed lists of reason codes (INTERFACES, docs/adr/0002, 0009, 0010): what may stand in a report."""
+"""The closed lists of reason codes (INTERFACES, docs/adr/0002, 0009, 0015): what may stand in a report."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ INSTANCE: Final = frozenset({
     "DESTINATION_REFUSED",
 })  # fmt: skip
 """Why an instance does not go on."""
+
+SPOOL: Final = frozenset({"COMMAND_MISMATCH", "DIGEST_MISMATCH"})
+"""Why the router keeps back an instance that came by C-STORE, besides the above (docs/adr/0010, 0014)."""
 
 NOTES: Final = frozenset({
     "NO_META", "PREAMBLE_NEUTRALISED", "META_MISMATCH", "EXCESS_PIXELS", "PREFIX_DATA", "CHARSET",
