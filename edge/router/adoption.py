@@ -1,9 +1,10 @@
 """Takes in what an older router left in DICOM_ROOT: loose `.dcm` files, and those in folders of studies.
 
-A file gets a second name in the spool (a hard link; a copy where that cannot be), is looked through as if it
-had just come, and is kept, a duplicate, or put into quarantine. Only when that is durable its old name goes,
-unless it is the one that the organiser gives. What an older router noted as sent stays where it is and is not
-sent again. Nothing else in DICOM_ROOT is touched: links, other files, deeper folders.
+A file gets a second name in the spool (a hard link; a copy where that cannot be, or where it does not begin
+as a Part 10 file should), is looked through as if it had just come, and is kept, a duplicate, or put into
+quarantine. Only when that is durable its old name goes, unless it is the one that the organiser gives. What
+an older router noted as sent stays where it is and is not sent again. Nothing else in DICOM_ROOT is touched:
+links, other files, deeper folders.
 
 It goes on beside the receiving, a file at a time and never more than half of the time, and does nothing
 twice: what is in the spool is known by its rows.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -25,8 +27,10 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Final, Literal
 
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
+from ponte.filemeta import part10_head
 from ponte.quarantine import Quarantine, QuarantineRecord
 from ponte.quiet import BROKEN_INPUT, quiet
 from ponte.scan import Scanner, Verdict
@@ -50,6 +54,8 @@ log = logging.getLogger(__name__)
 Outcome = Literal["adopted", "duplicate", "quarantined", "later", "passed_over"]
 
 _SETTLE_S: Final = 30.0
+_NOT_AS_KEPT = frozenset({"NO_META", "PREAMBLE_NEUTRALISED", "META_MISMATCH", "PREFIX_DATA"})
+_CHUNK = 1 << 20
 _CANNOT_LINK = frozenset({errno.EPERM, errno.EACCES, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP})
 
 
@@ -184,15 +190,23 @@ class Adoption:
             return "passed_over"
         if 0 <= self._now() - before.st_mtime < _SETTLE_S:
             return "later"
-        partial = self._second_name(found.path)
+        partials = [self._second_name(found.path)]
         failpoint("adoption-linked")
         try:
-            verdict = _scan(partial.path)
+            verdict = _scan(partials[0].path)
             if _differs(before, found.path):
                 return "later"
-            return self._settle(found, partial, verdict, before)
+            if verdict.reason is not None:
+                self._put_away(partials[0].path, verdict, verdict.reason, verdict.detail)
+                self._forget(found, before)
+                return "quarantined"
+            source = _source_of(partials[0].path)
+            if _NOT_AS_KEPT.intersection(verdict.notes):
+                partials.append(self._rewritten(partials[0].path, verdict, source))
+            return self._keep(found, partials[-1], verdict, before, source)
         finally:
-            partial.discard()
+            for partial in partials:
+                partial.discard()
 
     def _second_name(self, file: Path) -> Partial:
         try:
@@ -209,16 +223,39 @@ class Adoption:
             raise
         return partial
 
-    def _settle(self, found: _Found, partial: Partial, verdict: Verdict, before: os.stat_result) -> Outcome:
-        if verdict.reason is not None:
-            self._put_away(partial.path, verdict, verdict.reason, verdict.detail)
-            self._forget(found, before)
-            return "quarantined"
+    def _rewritten(self, path: Path, verdict: Verdict, source: str | None) -> Partial:
+        """A copy with a head that says what follows: what is kept is a Part 10 file (PS3.10 7.1) that can be
+        sent as it is. The dataset is the same. Raises `OSError`."""
+        head = part10_head(
+            verdict.sop_class_uid or "",
+            verdict.sop_instance_uid or "",
+            verdict.transfer_syntax_uid or "",
+            source_ae_title=source or "",
+        )
+        partial, digest = self._spool.receive(head), hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                file.seek(verdict.dataset_start or 0)
+                while chunk := file.read(_CHUNK):
+                    partial.write(chunk)
+                    digest.update(chunk)
+        except OSError:
+            partial.discard()
+            raise
+        if digest.hexdigest() != verdict.sha256:
+            partial.discard()
+            raise OSError(errno.ESTALE, "the file has changed")
+        return partial
+
+    def _keep(
+        self, found: _Found, partial: Partial, verdict: Verdict, before: os.stat_result, source: str | None
+    ) -> Outcome:
+        """Durably, and only then without its old name."""
         with contextlib.suppress(PermissionError):
             partial.path.chmod(0o600)
-        source = _source_of(partial.path)
         partial.sync()
-        instance, study = rows_of(verdict, partial.size_bytes, verdict.dataset_start or 0, before.st_mtime)
+        start = partial.size_bytes - _dataset_bytes(before, verdict)
+        instance, study = rows_of(verdict, partial.size_bytes, start, before.st_mtime)
         instance = replace(instance, association_id=self._facts.id, source_ae_title=source)
         run_apart(
             self._committer, lambda database: self._give_folder(database, found.folder, instance, study)
@@ -334,6 +371,11 @@ def _differs(before: os.stat_result, path: Path) -> bool:
     )
 
 
+def _dataset_bytes(file: os.stat_result, verdict: Verdict) -> int:
+    """The dataset is what stands at the end of the file, whatever stands before it."""
+    return file.st_size - (verdict.dataset_start or 0)
+
+
 def _scan(path: Path) -> Verdict:
     scanner = Scanner(keep=KEPT_TAGS)
     for chunk in chunks_of(path):
@@ -346,7 +388,7 @@ def _source_of(path: Path) -> str | None:
     with quiet():
         try:
             source = read_file_meta_info(path).get("SourceApplicationEntityTitle")
-        except BROKEN_INPUT:
+        except (*BROKEN_INPUT, BytesLengthException, InvalidDicomError):
             return None
     return None if source is None else str(source)
 

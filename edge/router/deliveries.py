@@ -55,6 +55,8 @@ class Planner:
     def configure(self) -> None:
         """Make rows and configuration agree; say what is no more sent. Raises `TransientError`."""
         names = [destination.name for destination in self._destinations]
+        unasked = [one.name for one in self._destinations if not asks_for_commitment(one)]
+        run_apart(self._committer, lambda database: delivery_rows.ask_no_commitment(database, unasked))
         for name in run_apart(self._committer, lambda database: delivery_rows.configure(database, names)):
             extra = {"alarm": "DESTINATION_REMOVED", "destination": name}
             log.error("destination removed from the configuration with deliveries open", extra=extra)
@@ -76,6 +78,7 @@ class Planner:
         )
         if found:
             planned = [one for candidate in found for one in self._plan(candidate)]
+            self._tell_unrouted(len(found) - len({one.number for one in planned}))
             up_to, now = found[-1].number, time.time()
             run_apart(
                 self._committer,
@@ -83,11 +86,14 @@ class Planner:
             )
         return len(found) + run_apart(self._committer, _release_parts)
 
+    def _tell_unrouted(self, count: int) -> None:
+        if count:
+            self._counters.add("ponte_unrouted_total", count)
+            extra = {"alarm": "UNROUTED", "instances": count}
+            log.error("no destination wants what was received", extra=extra)
+
     def _plan(self, candidate: Candidate) -> list[Planned]:
         chosen = choose(self._destinations, self._facts(candidate), self._matching)
-        if not chosen:
-            self._counters.add("ponte_unrouted_total")
-            log.error("no destination wants the instance", extra={"alarm": "UNROUTED"})
         return [
             Planned(
                 candidate.number,
@@ -95,7 +101,7 @@ class Planner:
                 destination.name,
                 chosen[destination.name],
                 waits_for_study(destination),
-                isinstance(destination, DicomNode) and destination.commitment,
+                asks_for_commitment(destination),
             )
             for destination in self._destinations
             if destination.name in chosen
@@ -129,6 +135,11 @@ def _release_parts(database: Database) -> int:
     return delivery_rows.release_parts(database, _AT_A_TIME)
 
 
+def asks_for_commitment(destination: Target) -> bool:
+    """True where nothing may go before the destination has committed to it."""
+    return isinstance(destination, DicomNode) and destination.commitment
+
+
 def waits_for_study(destination: Target) -> bool:
     """True where nothing of a study goes before a part of it is complete."""
     return isinstance(destination, Inbox) or destination.send == "study"
@@ -153,7 +164,7 @@ class Judge:
             detail = f"{outcome.detail}; it was sent before, and the answer lost"
             return Result(delivery, "sent", detail, outcome.reason, delivery.attempts + 1,
                           sent_at=self._now(), sent_as=sent_as)  # fmt: skip
-        if outcome.retryable or outcome.status == "unknown":
+        if is_put_off(outcome):
             return self.failed(delivery, outcome.detail, outcome.reason, unclear=outcome.status == "unknown")
         return self.refused(delivery, outcome.detail, outcome.reason)
 
@@ -192,6 +203,11 @@ class Judge:
             delivery, "waiting", "", None, delivery.attempts, delivery.failing_since,
             int(unclear or delivery.unclear),
         )  # fmt: skip
+
+
+def is_put_off(outcome: Outcome) -> bool:
+    """True where the same instance may be taken later."""
+    return not outcome.stored and (outcome.retryable or outcome.status == "unknown")
 
 
 def pause_s(retries: Retries, failures: int) -> float:

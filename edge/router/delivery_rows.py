@@ -187,6 +187,17 @@ def configure(database: Database, names: Sequence[str]) -> list[str]:
     ]
 
 
+def ask_no_commitment(database: Database, names: Iterable[str]) -> None:
+    """What these have, or are to have, needs no commitment: it is not asked for any more."""
+    for name in names:
+        for which in ("state = 'sent'", _OPEN):
+            database.run(
+                "UPDATE deliveries SET wants_commitment = 0"  # noqa: S608
+                f" WHERE destination = ? AND {which} AND wants_commitment = 1",
+                (name,),
+            )
+
+
 def resume(database: Database) -> int:
     """What was in hand when the router ended waits again, and may be there already; how many."""
     return database.run(

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Event, Thread
 from typing import Final, Protocol
 
 from ponte.destination import Outcome
-from ponte.errors import InvalidRequest, PermanentError, PonteError, SourceUnavailable, TransientError
+from ponte.errors import (
+    DestinationUnavailable,
+    InvalidRequest,
+    PermanentError,
+    PonteError,
+    SourceUnavailable,
+    TransientError,
+)
 from ponte.ingest import Transform
 from router import delivery_rows
 from router.catalogue import open_catalogue
@@ -22,7 +29,7 @@ from router.committer import Committer
 from router.committing import Committing
 from router.counters import Counters
 from router.database import Database
-from router.deliveries import Judge, Planner
+from router.deliveries import Judge, Planner, is_put_off
 from router.delivery_rows import Delivery, Result
 from router.destinations import DicomNode, Inbox, Target, WebServer
 from router.failpoint import failpoint
@@ -240,8 +247,11 @@ class _Worker:
             return False
         batch = _Batch(self._workers, self._session, claimed)
         try:
-            for result in batch.send():
-                self._note(result)
+            results = list(self._noted(batch.send()))
+            if not batch.broke and _takes_nothing(results):
+                self._lane.failed(DestinationUnavailable("It takes nothing for now"))
+            elif not self._lane.is_failing:
+                self._lane.widen()
         except Exception as error:  # noqa: BLE001  a mistake of ours must not stop the destination for good
             extra = {"destination": self._target.name, "code": type(error).__name__}
             log.error("forwarding failed", extra={"alarm": "FORWARDER", **extra})
@@ -249,11 +259,13 @@ class _Worker:
             self._lane.failed(TransientError("An error of ours"))
         return True
 
-    def _note(self, result: Result) -> None:
-        self._results.append(result)
-        _tell(self._lane, result)
-        if time.monotonic() - self._settled_at >= _SETTLE_S:
-            self._settle()
+    def _noted(self, results: Iterable[Result]) -> Iterator[Result]:
+        for result in results:
+            self._results.append(result)
+            _tell(self._lane, result)
+            if time.monotonic() - self._settled_at >= _SETTLE_S:
+                self._settle()
+            yield result
 
     def _advance(self) -> list[Delivery]:
         """Note what became of the last ones and take the next ones into hand, in one commit."""
@@ -287,7 +299,8 @@ class _Worker:
 
 
 class _Batch:
-    """What is in hand, from rows to results: each delivery gets exactly one."""
+    """What is in hand, from rows to results: each delivery gets exactly one. `broke` when the destination, or
+    the way to it, failed meanwhile."""
 
     def __init__(self, workers: InstanceWorkers, session: Session, claimed: Sequence[Delivery]) -> None:
         self._workers = workers
@@ -297,6 +310,7 @@ class _Batch:
         self._session = session
         self._left = {delivery.number: delivery for delivery in claimed}
         self._open: dict[str, Load] = {}
+        self.broke = False
 
     def left(self) -> list[Delivery]:
         """Those without a result."""
@@ -365,7 +379,8 @@ class _Batch:
             one = self._open.pop(outcome.sop_instance_uid, None)
             if one is None:
                 continue
-            self._lane.succeeded()
+            if outcome.stored or not is_put_off(outcome):
+                self._lane.succeeded()
             one.close()
             if self._session.lacks_syntax(one.outgoing, outcome) and self._transcoder.can_help(one):
                 later.append(one)
@@ -398,6 +413,7 @@ class _Batch:
 
     def _broke(self, error: PonteError) -> Iterable[Result]:
         """The destination, or the way to it, failed; or what was in flight made it fail."""
+        self.broke = True
         is_source = isinstance(error, SourceUnavailable)
         blamed = is_source or (isinstance(error, TransientError) and self._session.blames_instance())
         self._session.close(at_once=True)
@@ -409,6 +425,12 @@ class _Batch:
                 yield self._judge.failed(delivery, error.detail)
             else:
                 yield self._judge.put_back(delivery, unclear=True)
+
+
+def _takes_nothing(results: Sequence[Result]) -> bool:
+    """All were put off, and not only those that were put off before: it is short of room, or not well."""
+    put_off = [one for one in results if one.state == "waiting" and one.attempts > one.delivery.attempts]
+    return len(put_off) == len(results) > 0 and any(one.delivery.attempts == 0 for one in put_off)
 
 
 def _unnamed(one: Load) -> Outcome:

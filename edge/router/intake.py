@@ -200,7 +200,7 @@ class _Arriving:
             raise self._intake.refusal(
                 OUT_OF_RESOURCES, f"It cannot be written: errno {error.errno}", "STORAGE"
             ) from error
-        self._scanner.feed(piece if isinstance(piece, bytes) else bytes(piece))
+        self._scanner.feed(piece)
 
     def finish(self) -> int:
         """See `Reception`."""

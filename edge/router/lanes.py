@@ -18,6 +18,7 @@ from router.destinations import Target
 log = logging.getLogger(__name__)
 
 _AGAIN_S = 3600.0
+_NO_LIMIT = 1 << 16
 NAP_S: Final = 0.5
 
 
@@ -51,6 +52,7 @@ class Lane:
         self._lock = Lock()
         self._sleepers: list[Event] = []
         self._failures = 0
+        self._most = _NO_LIMIT
         self._failing_since: float | None = None
         self._paused_until = 0.0
         self._alerted_at: float | None = None
@@ -61,6 +63,16 @@ class Lane:
     def is_failing(self) -> bool:
         """True since its last failure, until it takes something."""
         return self._failures > 0
+
+    @property
+    def most(self) -> int:
+        """How many instances may be in hand: one after a failure, then twice as many each time, so that an
+        instance which makes the destination fail is soon alone."""
+        return self._most
+
+    def widen(self) -> None:
+        """All that was in hand went well."""
+        self._most = min(2 * self._most, _NO_LIMIT)
 
     @property
     def health(self) -> Health:
@@ -120,6 +132,7 @@ class Lane:
         with self._lock:
             now = self._now()
             self._failures += 1
+            self._most = 1
             self._failing_since = self._failing_since or now
             self._detail = error.detail
             self._paused_until = self._clock() + pause_s(self.target.retry, self._failures - 1)

@@ -2,7 +2,8 @@
 
 One object, keyed by Study Instance UID, with the keys and formats of the router that this one replaces. It
 is written from the rows, whole, beside the old file, synced, and renamed over it: whoever reads finds the old
-one or the new one. JSON in ASCII, so that a script reads it under any locale.
+one or the new one. The folder is not synced: every start writes the file anew. JSON in ASCII, so that a
+script reads it under any locale.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from router.failpoint import failpoint
 from router.folders import TIME_FORMAT
 from router.organiser_rows import entries_after
 from router.savepoint import run_apart
-from router.spool import sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,6 @@ class MetadataFile:
                 partial.unlink(missing_ok=True)
             raise
         failpoint("metadata-renamed")
-        sync_folder(self.path.parent)
 
     def _pieces(self) -> Iterator[str]:
         """The same as `json.dumps(..., indent=2)`, a page of rows at a time."""

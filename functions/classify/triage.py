@@ -80,7 +80,8 @@ def classify(data: bytes, model: Model, options: Options = _DEFAULT) -> Result:
     findings = findings_of(answer.logits, model.manifest)
     try:
         reported = Reported(dataset, StudyHeader.read(data), findings, model.manifest)
-        made = _made(reported, answer, options)
+        with quiet():
+            made = _made(reported, answer, options)
     except (PonteError, *BROKEN_INPUT) as error:
         return _failed(uid, error)
     provenance = {"input": radiograph.reading.as_json(), **_said(dataset), "ponte": VERSION}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,13 +20,21 @@ from infra.local.interrupts import held
 GUARDIAN = Path(__file__).with_name("guardian.py")
 POLL_S = 0.02
 LOG_TAIL_BYTES = 2_000
+_FREE_PORTS = (15_000, 32_000)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that nothing listens on now; whoever takes it should be ready to try another."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
+    """A TCP port that nothing listens on now; whoever takes it should be ready to try another.
+
+    Below those that systems hand out for outgoing connections, so that none of these takes it meanwhile.
+    """
+    while True:
+        port = random.randrange(*_FREE_PORTS)  # noqa: S311  (keeps no secret)
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
         return port
 
 

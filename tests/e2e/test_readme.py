@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.local import demo_study
+from infra.local.process import free_port
 from infra.local.state import StateFolder
 from tests.corpus import ROOT
 from tests.readme import marked
@@ -25,9 +26,7 @@ def port() -> str:
     """A port of the test's own in the place of 9000."""
     if StateFolder().owner() is not None:
         pytest.skip("needs the local stack to be down: make down")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+    return str(free_port())
 
 
 def run(script: str, port: str, **variables: str) -> subprocess.CompletedProcess[str]:

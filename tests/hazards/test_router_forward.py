@@ -8,6 +8,7 @@ nothing may be removed before the destination has it.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import subprocess
@@ -22,6 +23,7 @@ import pytest
 from ponte_net import command
 from tests.corpus import ROOT
 from tests.factories import make_colour, make_ct
+from tests.hazards.test_router_service import datasets, outgoing, running, send
 from tests.told_scp import Conversation, Stored, told_scp
 from tests.unit.router.forwarding import (
     all_in,
@@ -145,6 +147,27 @@ def test_what_was_refused_for_now_arrives_when_there_is_room(tmp_path: Path) -> 
     store.close()
 
 
+def test_a_peer_without_room_is_not_sent_everything_again_and_again(tmp_path: Path) -> None:
+    """FI-13: where all is put off the destination gets a pause, and one instance at a time."""
+    store = Store(tmp_path)
+    receive(store, [make_ct(number) for number in range(20)])
+    taken: list[Stored] = []
+
+    def full(peer: Conversation) -> None:
+        peer.accept()
+        while (stored := peer.message()) is not None:
+            taken.append(stored)
+            peer.answer(stored, 0xA700)
+
+    with told_scp(full) as scp, forwarding(store, dicom("pacs", scp.port, batch_instances=2)) as forwarder:
+        wait_for(lambda: forwarder.lanes["pacs"].health.failures >= 4, "failures")
+        assert len(taken) <= 2 + forwarder.lanes["pacs"].health.failures
+    assert "sent" not in states(store, "pacs")
+    with told_scp(Conversation.serve) as scp, forwarding(store, dicom("pacs", scp.port)):
+        wait_for(all_in(store, "pacs", "sent", 20), "sent")
+    store.close()
+
+
 def abort_at_first(peer: Conversation) -> None:
     peer.accept()
     peer.message()
@@ -180,23 +203,30 @@ def test_a_peer_in_trouble_gets_everything_when_it_is_well(trouble: object, tmp_
     store.close()
 
 
-def test_an_instance_that_its_peer_cannot_survive_does_not_hold_up_the_others(tmp_path: Path) -> None:
-    """FI-13: the peer aborts whenever it sees the first of them."""
+@pytest.mark.parametrize("poisonous", [{0}, {3}, {0, 1, 2}])
+def test_an_instance_that_its_peer_cannot_survive_does_not_hold_up_the_others(
+    poisonous: set[int], tmp_path: Path
+) -> None:
+    """FI-13: the peer aborts whenever it sees one of these."""
     instances = [make_ct(number) for number in range(6)]
-    poison = instances[0].SOPInstanceUID
+    poison = {instances[number].SOPInstanceUID for number in poisonous}
+    expected = ["waiting" if number in poisonous else "sent" for number in range(6)]
     store = Store(tmp_path)
     receive(store, instances)
 
     def die_of_it(peer: Conversation) -> None:
         peer.accept()
         while (stored := peer.message()) is not None:
-            if uids([stored]) == [poison]:
+            if uids([stored])[0] in poison:
                 return
             peer.answer(stored)
 
     with told_scp(die_of_it) as scp, forwarding(store, dicom("pacs", scp.port)):
-        wait_for(lambda: states(store, "pacs") == ["waiting", *["sent"] * 5], "the others")
-    assert rows(store, "pacs", "attempts")[0] > (0,)
+        wait_for(
+            lambda: [one.replace("sending", "waiting") for one in states(store, "pacs")] == expected,
+            "the others",
+        )
+    assert all(rows(store, "pacs", "attempts")[number] > (0,) for number in poisonous)
     store.close()
 
 
@@ -338,3 +368,38 @@ def test_nothing_of_a_patient_is_logged(tmp_path: Path, caplog: pytest.LogCaptur
         assert "CANARY" not in text
         assert "CANARIO" not in text
     store.close()
+
+
+@pytest.mark.parametrize("failpoint", ["answered:4", "confirmed", "removal-removed:3"])
+def test_the_whole_router_killed_on_the_way_delivers_everything_and_only_then_lets_go(
+    failpoint: str, tmp_path: Path
+) -> None:
+    """FI-06, FI-07, I1, I4: as a process, from the modality to the destination and off the disk."""
+    root = tmp_path / "root"
+    instances = [outgoing(number) for number in range(10)]
+    stored: set[str] = set()
+    taken: list[Stored] = []
+    with told_scp(recorder(taken)) as scp:
+        settings = f"studies: {{quiet_s: 1}}\ntarget: {{port: {scp.port}, ae_title: PACS}}\n"
+        with running(root, failpoint=failpoint, settings=settings) as router:
+            send(router.port, instances, stored)
+            wait_for(lambda: not router.is_running, "its death")
+            assert router.wait() == 137
+        with running(root, settings=settings) as router:
+
+            def all_is_sent() -> bool:
+                send(router.port, [one for one in instances if one.sop_instance_uid not in stored], stored)
+                return {*uids(taken)} == {one.sop_instance_uid for one in instances}
+
+            wait_for(all_is_sent, "everything at the destination")
+            wait_for(lambda: not list((root / ".spool/kept").rglob("*.dcm")), "nothing left here")
+            wait_for(lambda: _metadata(root) == [(True, 10)], "the metadata say so")
+            router.end()
+            assert router.wait() == 0
+    known = datasets(*instances)
+    assert all(one.dataset == known[uids([one])[0]] for one in taken)
+
+
+def _metadata(root: Path) -> list[tuple[bool, int]]:
+    studies = json.loads((root / ".metadata.json").read_text(encoding="ascii"))
+    return [(study["sent"], study["image_count"]) for study in studies.values()]

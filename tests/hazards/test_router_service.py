@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 
-from infra.local.process import wait_for
+from infra.local.process import free_port, wait_for
 from ponte.destination import Outgoing
 from ponte.errors import PonteError
 from ponte.scan import scan
@@ -46,12 +45,6 @@ from tests.unit.router.store import Store
 
 FAILPOINTS = ["received", "written", "synced", "renamed", "folder-synced", "committed"]
 ENVIRONMENT = {"HTR_IP": "127.0.0.1", "TARGET_HOST": "127.0.0.1"}
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Router:

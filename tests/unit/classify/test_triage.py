@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,16 @@ def test_an_image_of_which_no_report_can_be_made_fails_by_itself(
 
     assert (result.verdict, result.reason) == ("failed", "CANNOT_DECODE")
     assert "CANARY" not in result.detail
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_a_uid_that_breaks_the_rules_is_kept_and_nobody_is_warned(model: Model) -> None:
+    instance = encode(make_dx(StudyInstanceUID="999.01.2", SOPInstanceUID="999.02.3"))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        result = classify(instance, model, Options(overlay=True))
+
+    assert (result.verdict, [str(one.message) for one in said]) == ("classified", [])
 
 
 def test_what_is_said_of_the_model_says_what_it_is_not(model: Model) -> None:

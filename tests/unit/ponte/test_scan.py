@@ -58,6 +58,17 @@ def test_the_verdict_does_not_depend_on_how_the_bytes_are_cut(name: str, data: s
     assert in_pieces(shown, cuts) == scan([shown])
 
 
+@pytest.mark.parametrize("name", [*WHOLE_FILES, "image_dfl.dcm", "rtplan.dcm"])
+@pytest.mark.parametrize("size", [1, 7, 300])
+def test_bytes_may_come_in_a_buffer_that_is_used_again(name: str, size: int) -> None:
+    whole, scanner, buffer = bundled(name), Scanner(), bytearray(size)
+    for at in range(0, len(whole), size):
+        piece = whole[at : at + size]
+        buffer[: len(piece)] = piece
+        scanner.feed(memoryview(buffer)[: len(piece)])
+    assert scanner.finish() == scan([whole])
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_bytes_changed_at_random_get_one_verdict_however_they_are_cut(data: st.DataObject) -> None:

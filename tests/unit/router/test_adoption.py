@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 from pydicom.dataset import FileDataset
 
 from router import adoption
 from tests.factories import STUDY_UID, encode, make_ct, uid
 from tests.unit.router.organised import QUIET_S, House
+from tests.unit.router.store import dataset_of
 
 OLD = "20250912_090003_OLD-ID_DOE_JOHN"
 LONG_AGO = 1_700_000_000
@@ -333,6 +335,65 @@ def test_odd_entries_are_kept_and_lead_nowhere(
     assert found["sent"] is False
     assert list(house.tree()) == [found["folder"]]
     assert found.get("extra") == changes.get("extra")
+
+
+def without_head(instance: FileDataset) -> bytes:
+    return dataset_of(instance)
+
+
+def with_preamble(instance: FileDataset) -> bytes:
+    return b"MZ" + b"x" * 126 + encode(instance)[128:]
+
+
+def with_meta_of_another(instance: FileDataset) -> bytes:
+    other = make_ct(99)
+    return encode(other)[: -len(dataset_of(other))] + dataset_of(instance)
+
+
+def with_meta_that_lies(instance: FileDataset) -> bytes:
+    """Of its own length."""
+    data = bytearray(encode(instance))
+    data[140] ^= 2
+    return bytes(data)
+
+
+@pytest.mark.parametrize("made", [without_head, with_preamble, with_meta_of_another, with_meta_that_lies])
+def test_what_is_no_part_10_file_is_kept_as_one_with_the_same_dataset(
+    tmp_path: Path, opened: Callable[[], House], made: Callable[[FileDataset], bytes]
+) -> None:
+    instance = make_ct()
+    file = put(tmp_path / OLD / f"CT.{instance.SOPInstanceUID}.dcm", made(instance))
+    house = opened()
+    house.adopt()
+    row = house.store.kept(instance.SOPInstanceUID)
+    assert row is not None
+    assert house.store.bytes_of(instance.SOPInstanceUID) == dataset_of(instance)
+    assert hashlib.sha256(dataset_of(instance)).digest() == row.sha256
+    kept = pydicom.dcmread(house.store.spool.path_of(row.place))
+    assert kept.preamble == bytes(128)
+    assert kept.file_meta.MediaStorageSOPInstanceUID == instance.SOPInstanceUID
+    assert house.tree() == {OLD: [file.name]}
+    house = opened()
+    assert house.store.findings.adopted == 0
+    house.adopt()
+    assert house.store.count() == 1
+
+
+def test_what_the_spool_lost_comes_back_from_its_folder(tmp_path: Path, opened: Callable[[], House]) -> None:
+    instance = make_ct()
+    house = opened()
+    house.store.send(instance)
+    house.organise()
+    row = house.store.kept(instance.SOPInstanceUID)
+    assert row is not None
+    house.store.spool.path_of(row.place).unlink()
+    house = opened()
+    assert (house.store.findings.missing, house.store.count()) == (1, 0)
+    house.pass_time(LONG_AGO)
+    house.adopt()
+    assert house.store.bytes_of(instance.SOPInstanceUID) in encode(instance)
+    assert house.entries()[STUDY_UID]["image_count"] == 1
+    assert [len(files) for files in house.tree().values()] == [1]
 
 
 def test_a_folder_that_others_could_look_into_is_closed(tmp_path: Path, opened: Callable[[], House]) -> None:

@@ -137,6 +137,16 @@ def test_one_that_is_taken_away_is_waited_for_no_more_and_goes_on_where_it_was_w
     assert states(store, "b") == ["waiting"] * 3
 
 
+def test_where_commitment_is_not_asked_for_any_more_nothing_waits_for_it(store: Store) -> None:
+    receive(store, [make_ct(1), make_ct(2)])
+    plan(store, {"name": "a", "commitment": True})
+    change(store, "UPDATE deliveries SET state = 'sent' WHERE number = 1")
+    assert [row[0] for row in rows(store, "a", "wants_commitment")] == [1, 1]
+    plan(store, {"name": "a"})
+    assert [row[0] for row in rows(store, "a", "wants_commitment")] == [0, 0]
+    assert outstanding(store) == [False, True]
+
+
 def test_with_all_destinations_taken_away_nothing_may_go(store: Store) -> None:
     receive(store, [make_ct(1)])
     plan(store, {"name": "a"})

@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom import dcmread
 
-from ponte.quiet import quiet
+from ponte.quiet import BROKEN_INPUT, quiet
+from ponte.scan import Scanner
 from router.folders import Folders, file_name, folder_name, is_study_folder, safe_part
+from router.intake import CHARACTER_SET, KEPT_TAGS, PATIENT_NAME, chunks_of
 from router.text import person_name, text_value
+from tests.corpus import CORPUS, rows
 from tests.factories import STUDY_UID, make_ct
 from tests.unit.router.organised import House
 from tests.unit.router.store import dataset_of
@@ -112,6 +116,34 @@ def test_names_are_decoded_by_their_character_set(
 def test_no_value_and_no_character_set_is_an_error(value: bytes, character_set: bytes) -> None:
     assert isinstance(text_value(value, character_set), str)
     assert isinstance(person_name(value, character_set), str)
+
+
+@pytest.mark.corpus
+def test_names_of_real_files_are_decoded_as_pydicom_does() -> None:
+    """Every character set that there is a file of."""
+    assert CORPUS is not None
+    names = [found for row in rows() if (found := both_names(CORPUS / row["file"]))]
+    assert len(names) > 100
+    assert [ours for ours, pydicoms in names if ours not in pydicoms] == []
+    assert all(is_study_folder(folder_name(MADE_AT, "ID", ours)) for ours, _ in names)
+
+
+def both_names(path: Path) -> tuple[str, list[str]] | None:
+    """A patient's name as we decode it, and its groups as pydicom does; None where either reads nothing."""
+    scanner = Scanner(keep=KEPT_TAGS)
+    for chunk in chunks_of(path):
+        scanner.feed(chunk)
+    verdict = scanner.finish()
+    raw = verdict.values.get(PATIENT_NAME)
+    if verdict.reason or not raw:
+        return None
+    try:
+        with quiet():
+            whole = str(dcmread(path, force=True, stop_before_pixels=True).get("PatientName", ""))
+    except BROKEN_INPUT:
+        return None
+    ours = person_name(raw, verdict.values.get(CHARACTER_SET))
+    return ours, [group.strip() for group in whole.split("=")]
 
 
 def test_a_value_without_end_is_cut() -> None:

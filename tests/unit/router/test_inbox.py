@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import boto3
@@ -137,6 +138,43 @@ def test_a_large_study_goes_in_parts_and_begins_where_it_was_broken_off(
     assert sent == [1, 2, 3]
     (key,) = keys(s3)
     assert archive(s3, key) == files(house)
+
+
+def test_told_to_stop_it_ends_with_the_part_in_hand_and_goes_on_behind_it(
+    s3: Any, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FI-27, of an upload."""
+    for number in range(5):
+        house.store.send(make_ct(number, size=1024))
+    house.complete()
+    sent: list[int] = []
+    begun, told = Event(), Event()
+
+    def client(target: Inbox) -> Any:
+        real = open_client(target)
+        upload_part = real.upload_part
+
+        def slow(**values: Any) -> Any:
+            begun.set()
+            assert told.wait(20)
+            sent.append(values["PartNumber"])
+            return upload_part(**values)
+
+        real.upload_part = slow  # type: ignore[method-assign]
+        return real
+
+    monkeypatch.setattr("router.inbox.open_client", client)
+    target = {**INBOX, "deflate": False}
+    with forwarding(house.store, target) as forwarder:
+        assert begun.wait(20)
+        forwarder.stop(0)
+        told.set()
+        assert forwarder.stop(20)
+    assert sent == [1]
+    assert states(house.store, "cloud") == ["waiting"] * 5
+    with forwarding(house.store, target):
+        wait_for(all_in(house.store, "cloud", "sent", 5), "sent")
+    assert sent == [1, 2, 3]
 
 
 def test_sent_again_it_is_the_same_object(s3: Any, house: House) -> None:

@@ -33,6 +33,8 @@ from ponte.structure import PREAMBLE, TRANSFER_SYNTAX_UID, Encoding, has_preambl
 from ponte.syntaxes import JPIP_REFERENCED, JPIP_REFERENCED_DEFLATE, is_known
 from ponte.uid import is_valid_uid
 
+Buffer = bytes | bytearray | memoryview
+
 _JPIP = {JPIP_REFERENCED, JPIP_REFERENCED_DEFLATE, JPIPHTJ2KReferenced, JPIPHTJ2KReferencedDeflate}
 _DEFLATED = {DeflatedExplicitVRLittleEndian, JPIP_REFERENCED_DEFLATE, JPIPHTJ2KReferencedDeflate}
 _MAGIC_END: Final = PREAMBLE + 4
@@ -112,12 +114,12 @@ class Scanner:
         self._inflater: Inflater | None = None
         self._pixels: PixelCheck | None = None
         self._walker: Walker | None = None
-        self._stage: Callable[[Scanner, bytes], None] = Scanner._start  # unbound: see `Walker`
+        self._stage: Callable[[Scanner, Buffer], None] = Scanner._start  # unbound: see `Walker`
         if transfer_syntax_uid is not None:
             self._attempt(lambda: self._begin_dataset(_known_syntax(transfer_syntax_uid), b""))
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+    def feed(self, data: Buffer) -> None:
+        """Take the next bytes, which are the caller's again when this returns."""
         self._fed += len(data)
         if self._failure is None:
             self._attempt(lambda: self._stage(self, data))
@@ -152,7 +154,7 @@ class Scanner:
                 self._failure = NotDicom("Neither a Part 10 header nor a dataset that parses as a whole")
                 self._has_dataset = False
 
-    def _start(self, data: bytes) -> None:
+    def _start(self, data: Buffer) -> None:
         """Wait for what stands at the beginning: preamble and prefix, or no header at all."""
         self._opening += data
         if len(self._opening) >= _MAGIC_END:
@@ -173,7 +175,7 @@ class Scanner:
         else:
             self._begin_dataset(None, data)
 
-    def _read_meta(self, data: bytes) -> None:
+    def _read_meta(self, data: Buffer) -> None:
         self._meta.feed(data)
         if not self._meta.is_over:
             return
@@ -196,13 +198,13 @@ class Scanner:
         self._stage = Scanner._read_dataset
         self._read_dataset(data)
 
-    def _read_dataset(self, data: bytes) -> None:
+    def _read_dataset(self, data: Buffer) -> None:
         if self._digest:
             self._digest.update(data)
         for piece in self._inflater.feed(data) if self._inflater else (data,):
             self._walk(piece)
 
-    def _walk(self, data: bytes) -> None:
+    def _walk(self, data: Buffer) -> None:
         if self._walker is None:
             self._opening += data
             if len(self._opening) < _FIRST_ELEMENT:

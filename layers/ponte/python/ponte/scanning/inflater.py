@@ -29,7 +29,7 @@ class Inflater:
         self._behind = bytearray()
         self._checksum = 0
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes | bytearray | memoryview) -> Iterator[bytes]:
         """Yield what the next bytes inflate to, in pieces of at most 1 MiB."""
         self._waiting += data
         while len(self._waiting) >= _BLOCK:

@@ -162,13 +162,13 @@ class Walker:
         """Bytes walked over."""
         return self._base + self._at
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes; they are copied only where they matter."""
         if not self._data and self._skip >= len(data):
             self._skip -= len(data)
             self._base += len(data)
             return
-        self._data = self._data + data if self._data else data
+        self._data = self._data + data if self._data else bytes(data)
         while self._advance():
             pass
         self._base, self._data, self._at = self.offset, self._data[self._at :], 0
