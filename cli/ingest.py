@@ -171,7 +171,9 @@ def _report_on(
     from ponte.ingesting.spool import whole_sha256
 
     sha256 = whole_sha256(stream)
-    report = Report(_printable(str(path)), sha256=sha256, arrived_at=arrived)
+    report = Report(
+        _printable(str(path)), sha256=sha256, arrived_at=arrived, rehearsal=job.route.is_rehearsal
+    )
     try:
         if missing is not None:
             raise missing
@@ -287,7 +289,8 @@ def _print_report(report: Report) -> None:
     if said["error"] or said["reason"]:
         code = said["error"]["code"] if said["error"] else said["reason"]
         print_line(f"{verdict:<11}  {said['path']}: {code}: {said['detail']}")
-    print_line(f"{said['path']}: {verdict}: {_sums(said['totals'])}")
+    how = "dry run: " if said["dry_run"] else ""
+    print_line(f"{said['path']}: {how}{verdict}: {_sums(said['totals'])}")
 
 
 def _sums(totals: dict[str, Any]) -> str:

@@ -142,7 +142,12 @@ def test_a_rehearsal_touches_neither_ledger_nor_network_nor_quarantine(
     assert run(monkeypatch, "ingest", path, *options, "--dry-run", "--json") == 1
     (answer,) = json.loads(capsys.readouterr().out)["archives"]
     assert [e["verdict"] for e in answer["entries"]] == ["accepted", "duplicate", "quarantined"]
+    assert answer["dry_run"] is True
     assert list(tmp_path.iterdir()) == [path]
+    assert run(monkeypatch, "ingest", path, "--dry-run", "--report", tmp_path / "reports") == 1
+    assert f"{path}: dry run: partial: 1 accepted" in capsys.readouterr().out
+    (page,) = (tmp_path / "reports").glob("*.html")
+    assert "Simulação: nada foi enviado" in page.read_text(encoding="utf-8")
 
 
 def test_the_report_is_kept_as_json_and_page_under_a_name_of_ours(

@@ -84,6 +84,8 @@ class _Page:
         state = "interrupted" if report["error"] else report["verdict"]
         yield f'<header class="{state}"><h1>{title}</h1>'
         yield f'<p><span class="state">{words[state]}.</span> {words[state + "_text"]}</p>'
+        if report["dry_run"]:
+            yield f"<p><strong>{words['rehearsal']}</strong></p>"
         said = report["error"] or ({"code": report["reason"]} if report["reason"] else None)
         if said:
             yield f"<p>{self._reason(said['code'], report['detail'])}</p>"

@@ -28,7 +28,7 @@ class Report:
     """Gathers what `ingest` yields for one archive.
 
     `path` is what the archive is called where it lies, `sha256` over the archive (None where nobody computed
-    it), `arrived_at` when it came. Times are in ISO 8601, UTC.
+    it), `arrived_at` when it came; a `rehearsal` sent nothing. Times are in ISO 8601, UTC.
     """
 
     def __init__(
@@ -37,10 +37,12 @@ class Report:
         *,
         sha256: str | None = None,
         arrived_at: datetime | None = None,
+        rehearsal: bool = False,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._path = path
         self._sha256 = sha256
+        self._rehearsal = rehearsal
         self._now = now
         self._arrived_at = arrived_at or now()
         self._last_delivery: datetime | None = None
@@ -145,6 +147,7 @@ class Report:
         return {
             "path": self._path,
             "sha256": self._sha256,
+            "dry_run": self._rehearsal,
             "verdict": self.verdict,
             "reason": self.reason,
             "detail": self.detail,
