@@ -5,14 +5,11 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-
 from ponte.destination import Outcome
-from ponte.quiet import BROKEN_INPUT, quiet
+from ponte.scan import Scanner
 from router import delivery_rows
 from router.committer import Committer
 from router.counters import Counters
@@ -22,6 +19,7 @@ from router.destinations import DicomNode, Inbox, Retries, Target
 from router.rules import Facts, Matching, choose, needs_header
 from router.savepoint import run_apart
 from router.spool import Spool
+from router.text import text_value
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +28,10 @@ DUPLICATES: Final = frozenset({0x0111, 0xB00E})
 LEAST_ATTEMPTS: Final = 10
 """Before an instance is given up, however long it takes."""
 _AT_A_TIME = 512
-_HEADER_TAGS = ["SpecificCharacterSet", "StationName", "BodyPartExamined", "StudyDescription",
-                "SeriesDescription"]  # fmt: skip
+_CHARACTER_SET, _STATION_NAME, _BODY_PART = 0x00080005, 0x00081010, 0x00180015
+_STUDY_DESCRIPTION, _SERIES_DESCRIPTION = 0x00081030, 0x0008103E
+_HEADER_TAGS = frozenset({_CHARACTER_SET, _STATION_NAME, _BODY_PART, _STUDY_DESCRIPTION, _SERIES_DESCRIPTION})
+_CHUNK = 1 << 20
 
 
 class Planner:
@@ -108,27 +108,32 @@ class Planner:
         ]
 
     def _facts(self, candidate: Candidate) -> Facts:
-        header = self._header(candidate) if self._needs_header else Dataset()
+        header = self._header(candidate) if self._needs_header else {}
+
+        def text(tag: int) -> str:
+            return text_value(header.get(tag), header.get(_CHARACTER_SET))
+
         return Facts(
             calling_ae_title=candidate.calling_ae_title or "",
             called_ae_title=candidate.called_ae_title or "",
             address=candidate.address or "",
             modality=(candidate.modality or b"").decode("ascii", "replace").strip(" \0"),
-            station=_text(header, "StationName"),
-            body_part=_text(header, "BodyPartExamined"),
-            description=tuple(_text(header, name) for name in ("StudyDescription", "SeriesDescription")),
+            station=text(_STATION_NAME),
+            body_part=text(_BODY_PART),
+            description=(text(_STUDY_DESCRIPTION), text(_SERIES_DESCRIPTION)),
         )
 
-    def _header(self, candidate: Candidate) -> Dataset:
+    def _header(self, candidate: Candidate) -> Mapping[int, bytes | None]:
         """What rules read of the file; nothing where it cannot be read: a rule that asks does not fit."""
+        scanner = Scanner(digest=False, keep=_HEADER_TAGS)
         try:
-            with quiet():
-                return dcmread(
-                    self._spool.path_of(candidate.place), specific_tags=_HEADER_TAGS, stop_before_pixels=True
-                )
-        except (OSError, *BROKEN_INPUT):
+            with self._spool.path_of(candidate.place).open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    scanner.feed(chunk)
+        except OSError:
             log.warning("header not readable for rules", extra={"number": candidate.number})
-            return Dataset()
+            return {}
+        return scanner.finish().values
 
 
 def _release_parts(database: Database) -> int:
@@ -214,11 +219,3 @@ def pause_s(retries: Retries, failures: int) -> float:
     """How long to wait after so many failures before this one: doubling, capped, spread."""
     longest = min(retries.first_s * 2 ** min(failures, 32), retries.longest_s)
     return random.uniform(longest / 2, longest)  # noqa: S311  (keeps no secret)
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    try:
-        with quiet():
-            return str(dataset.get(keyword, "") or "")
-    except BROKEN_INPUT:
-        return ""
