@@ -45,7 +45,8 @@ def make_overlay(reported: Reported, cam: npt.NDArray[np.float32]) -> Outgoing |
         return None
     cells = cam[reported.manifest.targets.index(finding.label)]
     picture = _drawn(_square(reported.dataset), cells, finding)
-    return whole_instance(_described(reported, picture), reported.header)
+    with quiet():  # values of the image may be wrong; they are copied all the same
+        return whole_instance(_described(reported, picture), reported.header)
 
 
 def _chosen(findings: Sequence[Finding]) -> Finding | None:
@@ -59,8 +60,7 @@ def _square(dataset: Dataset) -> Rgb:
 
     square = PillowImage.fromarray(np.ascontiguousarray(center_crop(Image(dataset).picture(0).pixels)))
     side = min(square.width, _MOST_SIDE)
-    smaller = square.resize((side, side), PillowImage.Resampling.BOX)
-    return np.repeat(np.asarray(smaller)[..., np.newaxis], 3, axis=2)
+    return np.asarray(square.resize((side, side), PillowImage.Resampling.BOX).convert("RGB"))
 
 
 def _drawn(picture: Rgb, cells: npt.NDArray[np.float32], finding: Finding) -> Rgb:
@@ -85,10 +85,9 @@ def _described(reported: Reported, picture: Rgb) -> Dataset:
     own = Dataset()
     for keyword in REQUIRED:
         setattr(own, keyword, "")
-    with quiet():
-        source_uid = attributes.text(source, "SOPInstanceUID")
-        source_class = attributes.text(source, "SOPClassUID")
-        own.InstanceNumber = attributes.to_int(attributes.first(source, "InstanceNumber")) or 1
+    source_uid = attributes.text(source, "SOPInstanceUID")
+    source_class = attributes.text(source, "SOPClassUID")
+    own.InstanceNumber = attributes.to_int(attributes.first(source, "InstanceNumber")) or 1
     own.SOPClassUID, own.SOPInstanceUID = SecondaryCaptureImageStorage, _uid(source_uid, model, "overlay")
     own.SeriesInstanceUID = _uid(reported.header.study_instance_uid, model, "overlay-series")
     own.SeriesNumber, own.SeriesDescription = SERIES_NUMBER, SERIES_DESCRIPTION

@@ -28,7 +28,7 @@ class _Band(NamedTuple):
 
 def center_crop(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The square in the middle, as TorchXRayVision cuts it: a view."""
-    rows, columns = values.shape
+    rows, columns = values.shape[:2]
     side = min(rows, columns)
     top, left = rows // 2 - side // 2, columns // 2 - side // 2
     return values[top : top + side, left : left + side]
