@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from watcher.service import Target, Watcher
 
 _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
-_CHECK_S = 0.5
+_CHECK_S = 0.2
 _KILLED = 128
 
 
@@ -47,8 +48,7 @@ def watch(
         target.destination.check()
         print_line(f"{target.check_verb} OK: {target.name}")
         return
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # before there are threads: they are waited for below
-    stop = threading.Event()
+    stop = _stop_on_signals()
     open_log(config)
     log = logging.getLogger(CONSOLE)
     for warning in config.warnings:
@@ -66,19 +66,31 @@ def watch(
     log.info("Ended")
 
 
+def _stop_on_signals() -> threading.Event:
+    """What the first signal sets; the second ends the process at once, and what was in flight is done again.
+
+    By handlers, not by blocked signals that are waited for: threads of libraries, begun before, would not
+    block them, and the process be ended by the first that one of these is given.
+    """
+    stop = threading.Event()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(_KILLED + number)
+        stop.set()
+
+    for number in _SIGNALS:
+        signal.signal(number, on_signal)
+    return stop
+
+
 def _run(watcher: Watcher, stop: threading.Event) -> None:
-    """Until a signal; the second one ends it at once, and what was in flight is done again."""
     thread = threading.Thread(target=watcher.run, name="watch")
     thread.start()
     while thread.is_alive():
-        caught = signal.sigtimedwait(_SIGNALS, _CHECK_S)
-        if caught is None:
-            continue
+        thread.join(_CHECK_S)
         if stop.is_set():
-            os._exit(_KILLED + caught.si_signo)
-        stop.set()
-        watcher.wake()
-    thread.join()
+            watcher.wake()
 
 
 def _target(config: Config) -> Target:

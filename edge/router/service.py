@@ -7,8 +7,9 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
-from threading import Event
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
@@ -62,15 +63,15 @@ class Service:
     def __init__(self, config: RouterConfig, listen: Listen) -> None:
         self._config = config
         self._listen = listen
-        self._ending = Event()
-        self._at_once = False
+        self._asked_to_end: SimpleQueue[None] = SimpleQueue()  # of all there is, safe in a signal handler
+        self._ending = self._at_once = False
         self._was_refusing: str | None = None
         self.counters = Counters()
 
     def end(self, *_: int | FrameType | None) -> None:
         """Ask it to end; asked again, it does not wait for associations."""
-        self._at_once = self._ending.is_set()
-        self._ending.set()
+        self._at_once, self._ending = self._ending, True
+        self._asked_to_end.put(None)
 
     def run(self) -> None:
         """Raises `InvalidRequest` for what the operator has to change, `OSError` for a disk that does not
@@ -125,7 +126,10 @@ class Service:
         log.info("router ended", extra={"code": "ALL_ENDED" if ended else "CUT_OFF"})
 
     def _wait(self, intake: SpoolIntake) -> None:
-        while not self._ending.wait(_EVERY_S):
+        while not self._ending:
+            with suppress(Empty):
+                self._asked_to_end.get(timeout=_EVERY_S)
+                return
             self._watch(intake)
             try:
                 intake.committer.checkpoint()
