@@ -13,7 +13,7 @@ lock_layer() {
     compile "layers/$layer/requirements.in" --constraints requirements/dev.txt \
         --output-file "layers/$layer/requirements.txt" "$@"
 }
-compile pyproject.toml --extra stack --extra fonts --extra classify --extra dev --output-file requirements/dev.txt "$@"
+compile pyproject.toml --extra stack --extra fonts --extra classify --extra edge --extra dev --output-file requirements/dev.txt "$@"
 lock_layer imaging "$@"
 lock_layer network "$@"
 lock_layer runtime "$@"
