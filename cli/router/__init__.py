@@ -1,0 +1,8 @@
+"""`ponte router`: the edge box. A module for each kind of command; importing it adds its commands."""
+
+from __future__ import annotations
+
+from cli.router import running as running
+from cli.router.app import router
+
+__all__ = ["router"]

@@ -1,0 +1,40 @@
+"""`ponte router run|check-config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cli.output import print_error, print_json, print_line
+from cli.router.app import ConfigOption, EnvOption, JsonOption, load, router
+
+
+@router.command("run")
+def run(config: ConfigOption = None, env_file: EnvOption = Path(".env")) -> None:
+    """Run until SIGTERM; associations that are there then may finish."""
+    from router import log
+    from router.listen import listen
+    from router.service import Service, end_on_signals
+
+    found = load(config, env_file)
+    log.set_up(found.log_level)
+    for warning in found.warnings():
+        print_error(f"warning: {warning}")
+    service = Service(found, listen)
+    end_on_signals(service)
+    service.run()
+
+
+@router.command("check-config")
+def check_config(
+    config: ConfigOption = None, env_file: EnvOption = Path(".env"), as_json: JsonOption = False
+) -> None:
+    """Say what is set, and what is wrong with it."""
+    import yaml
+
+    found = load(config, env_file)
+    if as_json:
+        print_json({"configuration": found.shown(), "warnings": found.warnings()})
+        return
+    print_line(yaml.safe_dump(found.shown(), sort_keys=False, allow_unicode=True).rstrip())
+    for warning in found.warnings():
+        print_error(f"warning: {warning}")
