@@ -20,6 +20,7 @@ from router.committer import Committer
 from router.counters import Counters
 from router.database import Database, Instance, Study
 from router.failpoint import failpoint
+from router.live import Live
 from router.reception import (
     CANNOT_UNDERSTAND,
     DOES_NOT_MATCH,
@@ -101,6 +102,7 @@ class SpoolIntake:
         counters: Counters,
         *,
         limits: DiskLimits = DiskLimits(),
+        live: Live | None = None,
     ) -> None:
         self.spool = spool
         self.committer = committer
@@ -108,7 +110,9 @@ class SpoolIntake:
         self.counters = counters
         self._commitments = commitments
         self.reports: Reports | None = None
+        self.live = live or Live()
         self.watermarks = Watermarks(spool.folder, limits)
+        self.is_draining = False
         self._stopping = False
 
     def stop(self) -> None:
@@ -116,9 +120,9 @@ class SpoolIntake:
         self._stopping = True
 
     def refuses_associations(self) -> str | None:
-        """`stopping`, `disk` or `queue`, the last while nothing can be committed."""
-        if self._stopping:
-            return "stopping"
+        """`stopping`, `draining` by hand, `disk` or `queue`, the last while nothing can be committed."""
+        if self._stopping or self.is_draining:
+            return "stopping" if self._stopping else "draining"
         if self.watermarks.refuses_associations():
             return "disk"
         return None if self.committer.is_well else "queue"
@@ -126,10 +130,12 @@ class SpoolIntake:
     def association_opened(self, facts: AssociationFacts) -> None:
         """Its row comes with its first instance: who only asks whether we are there leaves none."""
         self.counters.add("ponte_associations_total", listener=facts.listener)
+        self.live.opened(facts)
 
     def association_closed(self, facts: AssociationFacts, how: Ending) -> None:
         """Note how it ended, where it stored anything."""
         self.counters.add("ponte_associations_ended_total", how=how)
+        self.live.closed(facts.id)
         now = time.time()
         try:
             self.committer.run(lambda database: database.close_association(facts.id, how, now))
@@ -226,6 +232,8 @@ class _Arriving:
         self._intake.counters.add("ponte_received_bytes_total", self._partial.size_bytes)
         seconds = time.monotonic() - self._since
         self._intake.counters.observe("ponte_store_seconds", seconds, STORE_SECONDS)
+        if status == SUCCESS:
+            self._intake.live.stored(self._asked.association.id, self._partial.size_bytes)
         return status
 
     def abandon(self) -> None:
