@@ -282,7 +282,9 @@ class _Arriving:
         asked = self._asked
         uid, association = asked.sop_instance_uid, asked.association.id
         row = (identity, reason, verdict.sha256, uid, association, status, self._began)
-        self._intake.committer.run(lambda database: note_quarantined(database, row))
+        said = text_of(verdict.values.get(STUDY_INSTANCE_UID))
+        study = said if is_valid_uid(said) else ""
+        self._intake.committer.run(lambda database: note_quarantined(database, row, study))
         self._intake.counters.add("ponte_quarantine_total", reason=reason)
         log.error(
             "instance quarantined", extra={"alarm": "QUARANTINED", "code": reason, "quarantine": identity}
@@ -331,9 +333,16 @@ def rows_of(
     return instance, study
 
 
-def note_quarantined(database: Database, row: tuple[object, ...]) -> None:
-    """A row for an entry of the quarantine, once: id, reason, digest, instance, association, status, time."""
-    database.run("INSERT OR IGNORE INTO quarantined VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+def note_quarantined(database: Database, row: tuple[object, ...], study_instance_uid: str = "") -> None:
+    """A row for an entry of the quarantine, once: id, reason, digest, instance, association, status, time.
+    Its study is the one given, or that of the kept or former instance of the same UID."""
+    database.run(
+        "INSERT OR IGNORE INTO quarantined (id, reason, sha256, sop_instance_uid, association_id, status,"
+        " received_at, study_instance_uid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(nullif(?8, ''),"
+        " (SELECT study_instance_uid FROM instances WHERE sop_instance_uid = ?4 AND state = 'kept'),"
+        " (SELECT study_instance_uid FROM instances WHERE sop_instance_uid = ?4 AND state <> 'kept')))",
+        (*row, study_instance_uid),
+    )
 
 
 def chunks_of(path: Path) -> Iterator[bytes]:

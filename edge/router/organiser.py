@@ -32,6 +32,7 @@ from router.organiser_rows import NO_STUDY, ORGANISED, CompletedBy, Linked, Stud
 from router.savepoint import run_apart
 from router.spool import Spool
 from router.text import person_name, text_value
+from router.views_rows import describe
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class _StudyChange:
     part: int
     entry: Entry | None
     arrived: int = 0
+    modalities: set[str] = field(default_factory=set)
     links: list[tuple[Instance, str]] = field(default_factory=list)
 
 
@@ -190,6 +192,7 @@ class Organiser:
         uid, number = instance.sop_instance_uid, instance.number
         if not rows.was_organised(database, uid, number):
             change.arrived += 1
+        change.modalities.add(modality_of(instance))
         file = rows.give_name(
             database, number, change.row.study_instance_uid, change.part, file_name(instance.modality, uid)
         )
@@ -202,6 +205,7 @@ class Organiser:
             change.entry.update(image_count=count, sent=False, sent_at=None)
             row = replace(row, entry=metadata.dumped(change.entry))
         rows.keep_study(database, row)
+        describe(database, row.study_instance_uid, change.modalities)
 
     # the disk, after the commit
 
@@ -358,7 +362,7 @@ def study_texts(values: Sequence[bytes | None] | None) -> dict[str, str]:
 
 
 def modality_of(instance: Instance) -> str:
-    """Of the first instance of a study: what its entry says."""
+    """As text; that of a study's first instance is what its entry says."""
     return text_value(instance.modality, None)
 
 
