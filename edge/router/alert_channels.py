@@ -60,8 +60,7 @@ class Teller:
         self._memory = memory
         self._config = config
         self._zone = zone
-        self._worker = Worker(f"alerts-{channel.name}", self.step, idle_s=_LOOK_S)
-        self.start, self.stop, self.wake = self._worker.start, self._worker.stop, self._worker.wake
+        self.worker = Worker(f"alerts-{channel.name}", self.step, idle_s=_LOOK_S)
 
     def step(self) -> bool:
         """Send one, where one is due."""

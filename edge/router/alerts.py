@@ -77,26 +77,27 @@ class Alerts:
             remind_s=self._config.remind_s,
         )
         zone = ZoneInfo(config.timezone)
-        self._tellers = [Teller(channel, self.memory, self._config, zone) for channel in channels]
+        self._tellers = [Teller(one, self.memory, self._config, zone).worker for one in channels]
         self._workers = (
             Worker("certificates", self._certificates.look, idle_s=_CERTIFICATES_EVERY_S),
             Worker("alerts", self.step, idle_s=self._config.every_s),
+            *self._tellers,
         )
 
     def start(self) -> None:
         """Begin."""
-        for one in (*self._workers, *self._tellers):
+        for one in self._workers:
             one.start()
 
     def stop(self, grace_s: float) -> bool:
         """End; False where somebody is being told still. What was not sent is sent after the next start."""
         until = time.monotonic() + grace_s
-        ended = [one.stop(max(0.0, until - time.monotonic())) for one in (*self._workers, *self._tellers)]
+        ended = [one.stop(max(0.0, until - time.monotonic())) for one in self._workers]
         return all(ended)
 
     @property
     def is_alive(self) -> bool:
-        return all(one.is_alive for one in (*self._workers, *self._tellers))
+        return all(one.is_alive for one in self._workers)
 
     def step(self) -> bool:
         """Look once. Always False: the next look is after a while."""

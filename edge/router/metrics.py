@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from ponte.version import VERSION
+from router.alert_memory import raised
 from router.watermarks import free_on
 
 Status = Mapping[str, Any]
@@ -88,18 +89,16 @@ def exposition(status: Status | None, rows: Rows | None, root: Path) -> bytes:
     """All of it in Prometheus' text format, version 0.0.4. `status` is None while the router does not answer,
     `rows` where there are none yet."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once([*_of_router(status), *_of_disk(root), *_of_rows(rows)]))
+    found = [*_of_router(status), *_of_disk(root), *_of_rows(rows), *_of_alerts(root)]
+    registry.register(_Once(found))
     return generate_latest(registry)
 
 
-def not_ready(status: Status | None) -> list[str]:
-    """Why nothing can be sent to the router now, as codes; nothing where it can."""
-    if status is None:
-        return ["ROUTER_NOT_RUNNING"]
-    why = status.get("refusing")
-    if why in ("stopping", "draining"):
-        return [str(why).upper()]
-    return [f"REFUSING_{str(why).upper()}"] if why else []
+def not_ready(refusing: str | None) -> list[str]:
+    """Why a router that answers takes no associations now, as codes; nothing where it does."""
+    if refusing in ("stopping", "draining"):
+        return [refusing.upper()]
+    return [f"REFUSING_{refusing.upper()}"] if refusing else []
 
 
 class _Once(Collector):
@@ -117,7 +116,7 @@ def _of_router(status: Status | None) -> Iterator[Metric]:
     yield build
     if status is None:
         return
-    ready = float(not not_ready(status))
+    ready = float(not status["refusing"])
     yield GaugeMetricFamily("ponte_router_ready", "1 while associations are accepted.", ready)
     yield GaugeMetricFamily("ponte_associations_active", "Associations now.", len(status["associations"]))
     started = "ponte_router_start_time_seconds", "When the router was started, since the epoch."
@@ -181,6 +180,7 @@ def _of_disk(root: Path) -> Iterator[Metric]:
 
 
 def _of_rows(rows: Rows | None) -> Iterator[Metric]:
+    yield GaugeMetricFamily("ponte_rows_up", "1 while the rows can be read.", float(rows is not None))
     if rows is None:
         return
     depth = GaugeMetricFamily(
@@ -194,6 +194,10 @@ def _of_rows(rows: Rows | None) -> Iterator[Metric]:
         stuck.add_metric([queue.destination, "refused"], queue.refused)
         stuck.add_metric([queue.destination, "given_up"], queue.given_up)
     yield from (depth, stuck)
+    yield from _of_all(rows)
+
+
+def _of_all(rows: Rows) -> Iterator[Metric]:
     since = rows.oldest_unforwarded_at()
     age = max(0.0, time.time() - since) if since is not None else 0.0
     text = "Age of the oldest instance that a destination has not confirmed; 0 where there is none."
@@ -205,3 +209,12 @@ def _of_rows(rows: Rows | None) -> Iterator[Metric]:
     totals = rows.totals()
     yield GaugeMetricFamily("ponte_instances_kept", "Instances on the disk.", totals.instances_kept)
     yield GaugeMetricFamily("ponte_kept_bytes", "Their size.", totals.bytes_kept)
+
+
+def _of_alerts(root: Path) -> Iterator[Metric]:
+    metric = GaugeMetricFamily(
+        "ponte_alert_raised", "1 for what somebody was told of and is not over.", labels=["kind", "subject"]
+    )
+    for alert in raised(root):
+        metric.add_metric([alert.kind, alert.subject], 1)
+    yield metric

@@ -170,18 +170,17 @@ def test_a_thousand_titles_are_few_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "codes"),
+    ("refusing", "codes"),
     [
-        (None, ["ROUTER_NOT_RUNNING"]),
-        (status(), []),
-        (status(refusing="disk"), ["REFUSING_DISK"]),
-        (status(refusing="queue"), ["REFUSING_QUEUE"]),
-        (status(refusing="draining", draining=True), ["DRAINING"]),
-        (status(refusing="stopping"), ["STOPPING"]),
+        (None, []),
+        ("disk", ["REFUSING_DISK"]),
+        ("queue", ["REFUSING_QUEUE"]),
+        ("draining", ["DRAINING"]),
+        ("stopping", ["STOPPING"]),
     ],
-    ids=["no router", "well", "disk", "queue", "draining", "stopping"],
 )
 def test_ready_is_who_takes_associations_and_else_there_is_a_code(
-    said: dict[str, Any] | None, codes: list[str]
+    refusing: str | None, codes: list[str], tmp_path: Path
 ) -> None:
-    assert not_ready(said) == codes
+    assert not_ready(refusing) == codes
+    assert read(status(refusing=refusing), None, tmp_path)["ponte_router_ready"] == {(): float(not codes)}
