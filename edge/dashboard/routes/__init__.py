@@ -7,9 +7,9 @@ from typing import Final
 from starlette.routing import BaseRoute
 
 from dashboard.page import Entry
-from dashboard.routes import login, now
+from dashboard.routes import health, login, now
 
-_MODULES: Final = (now, login)
+_MODULES: Final = (now, login, health)
 
 
 def routes() -> list[BaseRoute]:
