@@ -190,12 +190,20 @@ def _programs(inodes: set[str]) -> dict[str, str]:
         if not process.name.isdigit():
             continue
         try:
-            targets = [os.readlink(one) for one in (process / "fd").iterdir()]  # noqa: PTH115  a path is slower
             name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+            descriptors = list((process / "fd").iterdir())
         except OSError:
             continue
-        for target in targets:
-            inode = target.removeprefix("socket:[").removesuffix("]")
+        for one in descriptors:
+            inode = _target(one).removeprefix("socket:[").removesuffix("]")
             if inode in inodes:
                 found[inode] = name
     return found
+
+
+def _target(link: Path) -> str:
+    """What the link names; "" where it is gone in between."""
+    try:
+        return os.readlink(link)  # noqa: PTH115  (a path of a socket is none)
+    except OSError:
+        return ""
