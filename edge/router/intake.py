@@ -20,6 +20,7 @@ from router.committer import Committer
 from router.counters import Counters
 from router.database import Database, Instance, Study
 from router.failpoint import failpoint
+from router.live import Live
 from router.reception import (
     CANNOT_UNDERSTAND,
     DOES_NOT_MATCH,
@@ -99,6 +100,7 @@ class SpoolIntake:
         counters: Counters,
         *,
         limits: DiskLimits = DiskLimits(),
+        live: Live | None = None,
     ) -> None:
         self.spool = spool
         self.committer = committer
@@ -106,7 +108,9 @@ class SpoolIntake:
         self.counters = counters
         self._commitments = commitments
         self.reports: Reports | None = None
+        self.live = live or Live()
         self.watermarks = Watermarks(spool.folder, limits)
+        self.is_draining = False
         self._stopping = False
 
     def stop(self) -> None:
@@ -114,9 +118,9 @@ class SpoolIntake:
         self._stopping = True
 
     def refuses_associations(self) -> str | None:
-        """`stopping`, `disk` or `queue`, the last while nothing can be committed."""
-        if self._stopping:
-            return "stopping"
+        """`stopping`, `draining` by hand, `disk` or `queue`, the last while nothing can be committed."""
+        if self._stopping or self.is_draining:
+            return "stopping" if self._stopping else "draining"
         if self.watermarks.refuses_associations():
             return "disk"
         return None if self.committer.is_well else "queue"
@@ -124,10 +128,12 @@ class SpoolIntake:
     def association_opened(self, facts: AssociationFacts) -> None:
         """Its row comes with its first instance: who only asks whether we are there leaves none."""
         self.counters.add("ponte_associations_total", listener=facts.listener)
+        self.live.opened(facts)
 
     def association_closed(self, facts: AssociationFacts, how: Ending) -> None:
         """Note how it ended, where it stored anything."""
         self.counters.add("ponte_associations_ended_total", how=how)
+        self.live.closed(facts.id)
         now = time.time()
         try:
             self.committer.run(lambda database: database.close_association(facts.id, how, now))
@@ -217,6 +223,8 @@ class _Arriving:
             self._partial.discard()
         self._intake.counters.add("ponte_cstore_total", status=f"{status:04X}")
         self._intake.counters.add("ponte_received_bytes_total", self._partial.size_bytes)
+        if status == SUCCESS:
+            self._intake.live.stored(self._asked.association.id, self._partial.size_bytes)
         return status
 
     def abandon(self) -> None:
@@ -265,7 +273,9 @@ class _Arriving:
         asked = self._asked
         uid, association = asked.sop_instance_uid, asked.association.id
         row = (identity, reason, verdict.sha256, uid, association, status, self._began)
-        self._intake.committer.run(lambda database: note_quarantined(database, row))
+        said = text_of(verdict.values.get(STUDY_INSTANCE_UID))
+        study = said if is_valid_uid(said) else ""
+        self._intake.committer.run(lambda database: note_quarantined(database, row, study))
         self._intake.counters.add("ponte_quarantined_total", reason=reason)
         log.error(
             "instance quarantined", extra={"alarm": "QUARANTINED", "code": reason, "quarantine": identity}
@@ -314,9 +324,16 @@ def rows_of(
     return instance, study
 
 
-def note_quarantined(database: Database, row: tuple[object, ...]) -> None:
-    """A row for an entry of the quarantine, once: id, reason, digest, instance, association, status, time."""
-    database.run("INSERT OR IGNORE INTO quarantined VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+def note_quarantined(database: Database, row: tuple[object, ...], study_instance_uid: str = "") -> None:
+    """A row for an entry of the quarantine, once: id, reason, digest, instance, association, status, time.
+    Its study is the one given, or that of the kept or former instance of the same UID."""
+    database.run(
+        "INSERT OR IGNORE INTO quarantined (id, reason, sha256, sop_instance_uid, association_id, status,"
+        " received_at, study_instance_uid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(nullif(?8, ''),"
+        " (SELECT study_instance_uid FROM instances WHERE sop_instance_uid = ?4 AND state = 'kept'),"
+        " (SELECT study_instance_uid FROM instances WHERE sop_instance_uid = ?4 AND state <> 'kept')))",
+        (*row, study_instance_uid),
+    )
 
 
 def chunks_of(path: Path) -> Iterator[bytes]:
