@@ -7,7 +7,7 @@ wrong is said at once, by name; nothing is guessed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
@@ -224,3 +224,11 @@ def _fields(kind: Any) -> tuple[Field[Any], ...]:
 
 def _joined(name: str, key: object) -> str:
     return f"{name}.{key}" if name else str(key)
+
+
+def own_variables(
+    names: Iterable[str], environment: Mapping[str, str], env_file: Path | None, problems: list[str]
+) -> dict[str, str]:
+    """What variables say that another program of the box has, read as the router's are; "" for none."""
+    variables = {**_read_env_file(env_file), **environment}
+    return {name: _variable(name, variables, problems) for name in names}
