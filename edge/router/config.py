@@ -222,6 +222,28 @@ class TargetConfig:
     ae_title: str = _checked(_ae_title, "ZEROCLICK")
 
 
+def _name(value: str) -> str:
+    fits = 0 < len(value) <= 40 and value.isprintable()
+    return "" if fits else f"{value!r} is no name; expected 1 to 40 characters that can be shown"
+
+
+def _host(value: str) -> str:
+    fits = 0 < len(value) <= 253 and value.isprintable() and not any(one in value for one in " /@")
+    return "" if fits else f"{value!r} is no host name or address"
+
+
+@dataclass(frozen=True, slots=True)
+class ModalityConfig:
+    """A modality that the doctor can ask; nothing else needs it. `test_store` lets it be sent a marked object
+    when somebody asks for that."""
+
+    name: str = _checked(_name)
+    ae_title: str = _checked(_ae_title)
+    host: str = _checked(_host)
+    port: int = _checked(_port, 104)
+    test_store: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class EmailConfig:
     """The server that takes alerts as e-mail. `security` is `starttls`, `tls` from the first byte, or
@@ -296,6 +318,7 @@ class RouterConfig:
     commitment: CommitmentConfig = CommitmentConfig()
     alerts: AlertsConfig = AlertsConfig()
     cloudwatch: CloudWatchConfig | None = None
+    modalities: tuple[ModalityConfig, ...] = ()
 
     def shown(self) -> dict[str, Any]:
         """As plain values, without secrets."""

@@ -30,6 +30,9 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
 """Variables and what they set. `HTR_IP`, `SCP_PORT` and `SCP_SECOND_PORT` make the listeners."""
 
 
+_FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
+
+
 class BadConfiguration(InvalidRequest):
     """`problems` has a line for each, which begins with the name of what is wrong."""
 
@@ -200,12 +203,14 @@ def _convert(hint: Any, value: Any, name: str, one: Field[Any], problems: list[s
 
 
 def _scalar(hint: Any, value: Any, name: str, one: Field[Any], problems: list[str]) -> Any:
-    words = {int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+    words = {int: "a whole number", float: "a number", str: "a text", Path: "a path", bool: "true or false"}
     try:
+        if hint is bool:
+            return _FLAGS[str(value).strip().lower()]
         if isinstance(value, (bool, list, dict)) or (hint is int and isinstance(value, float)):
             raise ValueError  # noqa: TRY301
         found = hint(value.strip() if isinstance(value, str) else value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, KeyError):
         problems.append(f"{name}: expected {words.get(hint, 'another value')}")
         return None
     check: Check | None = one.metadata.get("check")
