@@ -161,6 +161,7 @@ class Committer:
                 database.open_association(arrival.facts)
                 place = arrival.partial.place
                 database.insert(replace(arrival.instance, place=place, durable_at=now), arrival.study)
+        failpoint("committing")
         database.commit()
         if arrived:
             failpoint("committed")
