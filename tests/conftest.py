@@ -33,6 +33,7 @@ NEEDS: dict[str, tuple[str, Callable[[], bool]]] = {
         lambda: bool(os.environ.get("PONTE_TORCH_PYTHON")),
     ),
     "ffmpeg": ("ffmpeg, which an operator may install", lambda: _has("ffmpeg")),
+    "browser": ("Debian's chromium and dcmtk", lambda: _has("chromium", "storescu", "storescp")),
     "corpus": ("the corpus of real files (PONTE_CORPUS)", lambda: CORPUS is not None),
 }
 
