@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from infra.configuration import Configuration
-from infra.local.options import StackOptions
 from installer import variables
 from router.configfile import ENVIRONMENT, load
 from tests.corpus import ROOT
@@ -18,8 +16,8 @@ LISTENERS = {"HTR_IP", "SCP_PORT", "SCP_SECOND_PORT"}
 OF_BOTO3 = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
 """Read by boto3 itself where a destination is a bucket."""
 OF_TESTS = {"FAILPOINT"}
-OF_OTHERS = {"PONTE_WEBHOOK_SECRET"}
-"""Of `ponte watch`, which has a file of its own."""
+OF_OTHERS = {"PONTE_WEBHOOK_SECRET", "PATH"}
+"""Of `ponte watch`, which has a file of its own; of every system."""
 READERS = ("edge", "cli/router", "cli/dashboard.py")
 COMPOSE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)")
 NAME = re.compile(r"[A-Z][A-Z0-9_]{2,}")
@@ -68,17 +66,6 @@ def texts(nodes: list[ast.expr] | list[ast.AST]) -> set[str]:
 def test_the_example_has_every_variable_that_is_read_and_none_more() -> None:
     read = set(ENVIRONMENT) | LISTENERS | OF_BOTO3 | read_by_code() | named_in_compose()
     assert set(variables.known()) == read
-
-
-def test_what_the_api_reads_in_its_container_is_passed_to_it() -> None:
-    passed = named_in_compose()
-    known = {name.upper() for name in Configuration.model_fields}
-    options = set(
-        StackOptions.from_environment.__doc__
-        and re.findall(r"[A-Z]+_[A-Z_]+", StackOptions.from_environment.__doc__)
-        or ()
-    )
-    assert {"DICOM_USERNAME", "DICOM_PASSWORD", "DICOM_WADO_URL"} <= passed & (known | options)
 
 
 def test_the_defaults_are_the_router_s_own(tmp_path: Path) -> None:
