@@ -144,7 +144,7 @@ def _members(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, BinaryIO]]
             raise DamagedBackup("the backup has something that is no file")
         limit = {SUMS: _MOST_SUMS, MANIFEST: _MOST_MANIFEST}.get(entry.name)
         if limit is not None and entry.size > limit:
-            raise DamagedBackup(f"{entry.name} has {entry.size} bytes; expected {limit} at most")
+            raise DamagedBackup(f"the backup's {entry.name} has {entry.size} bytes; expected {limit} at most")
         yield entry, member  # type: ignore[misc]  # an IO of bytes
 
 
@@ -183,13 +183,13 @@ def _contents(small: Mapping[str, bytes]) -> Contents:
     if version != FORMAT:
         raise DamagedBackup(f"the backup has format {version!r:.20}; this version reads {FORMAT}")
     if hashlib.sha256(small[SUMS]).hexdigest() != sums:
-        raise DamagedBackup(f"{SUMS} is not as it was written")
+        raise DamagedBackup(f"the backup is damaged: {SUMS} is not as it was")
     return contents
 
 
 def _compare(found: Mapping[str, str], sums: str) -> None:
     expected = {name: digest for digest, _, name in (line.partition("  ") for line in sums.splitlines())}
     if wrong := sum(1 for name, digest in expected.items() if found.get(name) != digest):
-        raise DamagedBackup(f"{wrong} of {len(expected)} files are missing or not as they were written")
+        raise DamagedBackup(f"the backup is damaged: {wrong} of {len(expected)} files are not as they were")
     if len(found) != len(expected):
         raise DamagedBackup(f"the backup has {len(found) - len(expected)} files that it does not speak of")

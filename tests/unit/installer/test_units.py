@@ -92,7 +92,8 @@ def test_systemd_understands_the_unit_and_finds_little_exposed(
     )
     said = [line for line in verified.stderr.splitlines() if name in line]
     assert (verified.returncode, said) == (0, [])
-    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={int(MOST_EXPOSED * 10)}", path]
+    most = f"--threshold={int(MOST_EXPOSED * 10)}"
+    command = ["systemd-analyze", "security", "--offline=true", most, str(path)]
     measured = subprocess.run(command, capture_output=True, text=True, check=False)
     (level,) = re.findall(r"Overall exposure level for \S+: ([0-9.]+)", measured.stdout)
     assert (measured.returncode, float(level) < MOST_EXPOSED) == (0, True), level

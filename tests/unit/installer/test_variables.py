@@ -29,7 +29,7 @@ def named_in_compose() -> set[str]:
 
 
 def read_by_code() -> set[str]:
-    """Names that modules ask an environment for, and those of constants whose name says that they are such."""
+    """Names that modules ask an environment for, and those that they list as such."""
     found: set[str] = set()
     for reader in READERS:
         path = ROOT / reader
