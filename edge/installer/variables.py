@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 EXAMPLE: Final = Path(__file__).resolve().parents[2] / ".env.example"
-_LINE = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)")
+_LINE = re.compile(r"#?([A-Z][A-Z0-9_]*)=(.*)")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@,+-]*", re.ASCII)
 _SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY")
 _HIDDEN = "********"
