@@ -71,9 +71,14 @@ class Housekeeping:
             Worker("descriptions", lambda: run_apart(committer, describe_some), idle_s=_LOOK_EVERY_S),
         )
 
-    def prepare(self) -> None:
-        """Raises `NotCommitted`, `OSError`."""
-        self.organiser.prepare()
+    def prepare(self, *, is_first: bool = True) -> None:
+        """`is_first` in this process. Raises `NotCommitted`, `OSError`."""
+        self.organiser.prepare(is_first=is_first)
+
+    @property
+    def is_alive(self) -> bool:
+        """True while all that is done here goes on."""
+        return all(worker.is_alive for worker in self._workers)
 
     def start(self) -> None:
         """Begin."""

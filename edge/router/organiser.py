@@ -93,12 +93,14 @@ class Organiser:
         self._check_after: int | None = 0
         self._check_at = 0.0
 
-    def prepare(self) -> None:
+    def prepare(self, *, is_first: bool = False) -> None:
         """Before the first association, and again after the rows were built anew: take the metadata in where
-        the rows know nothing, end what a former process left open. Raises `NotCommitted`, `OSError`."""
+        the rows know nothing. The first of a process ends the associations that a former one left open.
+        Raises `NotCommitted`, `OSError`."""
         if self._run(lambda database: rows.position(database, ORGANISED)) is None:
             self._take_in_metadata()
-        self._run(lambda database: rows.end_stale_associations(database, self._now()))
+        if is_first:
+            self._run(lambda database: rows.end_stale_associations(database, self._now()))
         studies = self._run(rows.open_parts)
         self._open.begin((study for study, _ in studies), self._clock())
         self._check_after, self._check_at = 0, 0.0
