@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ponte.errors import InvalidRequest, TransientError
-from router import delivery_rows, organiser_rows
+from router import delivery_rows, organiser_rows, views_rows
 from router.reception import AssociationFacts
 
 FILE_NAME: Final = "router.db"
@@ -62,6 +62,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     """,
     organiser_rows.SCHEMA,
     delivery_rows.MIGRATION,
+    views_rows.MIGRATION,
 )
 """A script for each version of the schema, never changed once released; `PRAGMA user_version` counts them."""
 
@@ -222,6 +223,10 @@ class Database:
     def commit(self) -> None:
         """Make what was changed since `begin` durable."""
         self._connection.execute("COMMIT")
+
+    def touch(self) -> None:
+        """Write what is there already: whoever commits that knows whether the file can be written."""
+        self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
 
     def rollback(self) -> None:
         """Undo what was changed since `begin`."""

@@ -20,6 +20,7 @@ from router.committer import Committer
 from router.counters import Counters
 from router.database import Database, Instance, Study
 from router.failpoint import failpoint
+from router.live import Live
 from router.reception import (
     CANNOT_UNDERSTAND,
     DOES_NOT_MATCH,
@@ -56,6 +57,8 @@ KEPT_TAGS: Final = frozenset(
     }
 )  # fmt: skip
 NO_SUCH_INSTANCE: Final = 0x0112
+STORE_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Bounds of the histogram `ponte_store_seconds`: from the command to the durable answer."""
 _CHUNK = 1 << 20
 
 
@@ -99,6 +102,7 @@ class SpoolIntake:
         counters: Counters,
         *,
         limits: DiskLimits = DiskLimits(),
+        live: Live | None = None,
     ) -> None:
         self.spool = spool
         self.committer = committer
@@ -106,7 +110,9 @@ class SpoolIntake:
         self.counters = counters
         self._commitments = commitments
         self.reports: Reports | None = None
+        self.live = live or Live()
         self.watermarks = Watermarks(spool.folder, limits)
+        self.is_draining = False
         self._stopping = False
 
     def stop(self) -> None:
@@ -114,9 +120,9 @@ class SpoolIntake:
         self._stopping = True
 
     def refuses_associations(self) -> str | None:
-        """`stopping`, `disk` or `queue`, the last while nothing can be committed."""
-        if self._stopping:
-            return "stopping"
+        """`stopping`, `draining` by hand, `disk` or `queue`, the last while nothing can be committed."""
+        if self._stopping or self.is_draining:
+            return "stopping" if self._stopping else "draining"
         if self.watermarks.refuses_associations():
             return "disk"
         return None if self.committer.is_well else "queue"
@@ -124,10 +130,12 @@ class SpoolIntake:
     def association_opened(self, facts: AssociationFacts) -> None:
         """Its row comes with its first instance: who only asks whether we are there leaves none."""
         self.counters.add("ponte_associations_total", listener=facts.listener)
+        self.live.opened(facts)
 
     def association_closed(self, facts: AssociationFacts, how: Ending) -> None:
         """Note how it ended, where it stored anything."""
         self.counters.add("ponte_associations_ended_total", how=how)
+        self.live.closed(facts.id)
         now = time.time()
         try:
             self.committer.run(lambda database: database.close_association(facts.id, how, now))
@@ -138,14 +146,14 @@ class SpoolIntake:
         """Make a file ready. Raises `RefusedInstance`: 0x0117, 0xA700."""
         uids = (asked.sop_class_uid, asked.sop_instance_uid, asked.transfer_syntax_uid)
         if not all(map(is_valid_uid, uids)):
-            raise self.refusal(INVALID_UID, "A UID of the command is none", "BAD_UID")
+            raise self.refusal(asked, INVALID_UID, "A UID of the command is none", "BAD_UID")
         try:
             if self.watermarks.refuses_instances():
-                raise self.refusal(OUT_OF_RESOURCES, "The disk is nearly full", "STORAGE")
+                raise self.refusal(asked, OUT_OF_RESOURCES, "The disk is nearly full", "STORAGE")
             head = part10_head(*uids, source_ae_title=asked.association.calling_ae_title)
             partial = self.spool.receive(head)
         except OSError as error:
-            raise self.refusal(OUT_OF_RESOURCES, f"No file: errno {error.errno}", "STORAGE") from error
+            raise self.refusal(asked, OUT_OF_RESOURCES, f"No file: errno {error.errno}", "STORAGE") from error
         return _Arriving(self, asked, partial)
 
     def commitment_asked(
@@ -173,11 +181,16 @@ class SpoolIntake:
         """Of the disk that the spool is on."""
         return self.watermarks.free().size_bytes
 
-    def refusal(self, status: int, detail: str, code: str) -> RefusedInstance:
+    def refusal(self, asked: Asked, status: int, detail: str, code: str) -> RefusedInstance:
         """What says that an instance is not taken, counted and logged."""
-        self.counters.add("ponte_cstore_total", status=f"{status:04X}")
+        self.count(asked, status)
         log.warning("instance refused", extra={"status": f"{status:04X}", "code": code})
         return RefusedInstance(status, detail, code=code)
+
+    def count(self, asked: Asked, status: int) -> None:
+        """An answer to a C-STORE."""
+        calling_ae = asked.association.calling_ae_title
+        self.counters.add("ponte_cstore_total", status=f"{status:04X}", calling_ae=calling_ae)
 
 
 class _Arriving:
@@ -189,7 +202,7 @@ class _Arriving:
         self._partial = partial
         self._dataset_start = partial.size_bytes
         self._scanner = Scanner(transfer_syntax_uid=asked.transfer_syntax_uid, keep=KEPT_TAGS)
-        self._began = time.time()
+        self._began, self._since = time.time(), time.monotonic()
 
     def write(self, piece: bytes | bytearray | memoryview) -> None:
         """Into the file, and past the scanner."""
@@ -198,7 +211,7 @@ class _Arriving:
         except OSError as error:
             self.abandon()
             raise self._intake.refusal(
-                OUT_OF_RESOURCES, f"It cannot be written: errno {error.errno}", "STORAGE"
+                self._asked, OUT_OF_RESOURCES, f"It cannot be written: errno {error.errno}", "STORAGE"
             ) from error
         self._scanner.feed(piece)
 
@@ -215,8 +228,12 @@ class _Arriving:
             self._log_failure(error)
         finally:
             self._partial.discard()
-        self._intake.counters.add("ponte_cstore_total", status=f"{status:04X}")
+        self._intake.count(self._asked, status)
         self._intake.counters.add("ponte_received_bytes_total", self._partial.size_bytes)
+        seconds = time.monotonic() - self._since
+        self._intake.counters.observe("ponte_store_seconds", seconds, STORE_SECONDS)
+        if status == SUCCESS:
+            self._intake.live.stored(self._asked.association.id, self._partial.size_bytes)
         return status
 
     def abandon(self) -> None:
@@ -265,8 +282,10 @@ class _Arriving:
         asked = self._asked
         uid, association = asked.sop_instance_uid, asked.association.id
         row = (identity, reason, verdict.sha256, uid, association, status, self._began)
-        self._intake.committer.run(lambda database: note_quarantined(database, row))
-        self._intake.counters.add("ponte_quarantined_total", reason=reason)
+        said = text_of(verdict.values.get(STUDY_INSTANCE_UID))
+        study = said if is_valid_uid(said) else ""
+        self._intake.committer.run(lambda database: note_quarantined(database, row, study))
+        self._intake.counters.add("ponte_quarantine_total", reason=reason)
         log.error(
             "instance quarantined", extra={"alarm": "QUARANTINED", "code": reason, "quarantine": identity}
         )
@@ -314,9 +333,16 @@ def rows_of(
     return instance, study
 
 
-def note_quarantined(database: Database, row: tuple[object, ...]) -> None:
-    """A row for an entry of the quarantine, once: id, reason, digest, instance, association, status, time."""
-    database.run("INSERT OR IGNORE INTO quarantined VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+def note_quarantined(database: Database, row: tuple[object, ...], study_instance_uid: str = "") -> None:
+    """A row for an entry of the quarantine, once: id, reason, digest, instance, association, status, time.
+    Its study is the one given, or that of the kept or former instance of the same UID."""
+    database.run(
+        "INSERT OR IGNORE INTO quarantined (id, reason, sha256, sop_instance_uid, association_id, status,"
+        " received_at, study_instance_uid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(nullif(?8, ''),"
+        " (SELECT study_instance_uid FROM instances WHERE sop_instance_uid = ?4 AND state = 'kept'),"
+        " (SELECT study_instance_uid FROM instances WHERE sop_instance_uid = ?4 AND state <> 'kept')))",
+        (*row, study_instance_uid),
+    )
 
 
 def chunks_of(path: Path) -> Iterator[bytes]:
