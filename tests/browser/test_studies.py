@@ -46,7 +46,8 @@ def test_a_study_is_found_by_its_name_whatever_the_accents_and_shows_its_picture
     expect(page.locator("h1")).to_have_text("CANARIO, Conceição")
     pictures = page.locator(".thumbs img")
     expect(pictures).to_have_count(3)
-    page.wait_for_function("[...document.querySelectorAll('.thumbs img')].every(one => one.naturalWidth > 0)")
+    drawn = "() => [...document.querySelectorAll('.thumbs img')].every((one) => one.naturalWidth > 0)"
+    box.until(lambda: bool(page.evaluate(drawn)), "the pictures")
     assert severe(page) == []
     shot(page, "study-desktop")
 
