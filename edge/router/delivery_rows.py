@@ -225,7 +225,7 @@ def put_back_all_but(database: Database, destination: str, numbers: Iterable[int
     """What the rows say is in hand, and is not among these, waits again, and may be there already."""
     return database.run(
         "UPDATE deliveries SET state = 'waiting', unclear = 1, next_at = 0"  # noqa: S608
-        f" WHERE destination = ? AND {_OPEN} AND state = 'sending'"
+        f" WHERE destination = ? AND {OPEN} AND state = 'sending'"
         " AND number NOT IN (SELECT value FROM json_each(?))",
         (destination, json.dumps(list(numbers))),
     ).rowcount
