@@ -46,6 +46,9 @@ class DashboardConfig:
     language: Language = "pt-BR"
     idle_s: float = 3600.0
     session_s: float = 12 * 3600.0
+    configuration: Path | None = None
+    env_file: Path | None = None
+    """The files that all of it was read from."""
 
     @property
     def has_password(self) -> bool:
@@ -90,7 +93,7 @@ def read(
     if router is None or problems:
         raise BadConfiguration(problems)
     found = DashboardConfig(
-        router, host, port, operator, viewer, certificate, key, language, idle_s, longest_s
+        router, host, port, operator, viewer, certificate, key, language, idle_s, longest_s, path, env_file
     )
     if problems := _disagreements(found):
         raise BadConfiguration(problems)

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 from doctor.network import run_program
 from doctor.plan import subjects
@@ -37,7 +37,8 @@ from router.spool import FOLDER_NAME
 from router.views import Views
 
 _AUDIT_KEYS: Final = ("time", "role", "address", "action", "target", "outcome")
-_LOG_KEYS: Final = ("time", "level", "message", *KEYS)
+_QUOTING: Final = frozenset({"problems"})  # of a configuration, with what stood there
+_LOG_KEYS: Final = ("time", "level", "message", *(key for key in KEYS if key not in _QUOTING))
 _UNITS: Final = ("ponte-router.service", "ponte-dashboard.service")
 _PROPERTIES: Final = "Id,LoadState,ActiveState,SubState,NRestarts,ExecMainStatus,Result,ActiveEnterTimestamp"
 _MOST_PACKAGES: Final = 300
@@ -84,14 +85,14 @@ class Box:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def write_bundle(stream: BinaryIO, box: Box, *, limits: BundleLimits | None = None) -> list[Member]:
+def write_bundle(stream: IO[bytes], box: Box, *, limits: BundleLimits | None = None) -> list[Member]:
     """The ZIP, into a stream that can seek; its table of contents."""
     bundle = _Bundle(stream, box, limits or BundleLimits())
     return bundle.write()
 
 
 class _Bundle:
-    def __init__(self, stream: BinaryIO, box: Box, limits: BundleLimits) -> None:
+    def __init__(self, stream: IO[bytes], box: Box, limits: BundleLimits) -> None:
         self._box = box
         self._limits = limits
         self._scrubber = Scrubber(secrets_of(box.config, box.environment))

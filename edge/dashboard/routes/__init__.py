@@ -7,9 +7,9 @@ from typing import Final
 from starlette.routing import BaseRoute
 
 from dashboard.page import Entry
-from dashboard.routes import login, now, quarantine, studies
+from dashboard.routes import diagnostics, doctor, events, login, logs, now, quarantine, settings, studies
 
-_MODULES: Final = (now, studies, quarantine, login)
+_MODULES: Final = (now, studies, quarantine, doctor, logs, events, settings, diagnostics, login)
 
 
 def routes() -> list[BaseRoute]:
