@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -33,16 +32,31 @@ def page(request: Request) -> Response:
 
 
 def events(request: Request) -> Response:
-    """New lines that fit, as they are written."""
-    follower = Follower(_path(request))
-    return stream(request, lambda: list(_new(request, follower)), _EVERY_S, end=follower.close)
+    """All that fits, since lines may have come since the page was made, then new lines as they are written."""
+    poll = _Poll(request)
+    return stream(request, poll, _EVERY_S, end=poll.close)
 
 
-def _new(request: Request, follower: Follower) -> Iterator[Message]:
-    wanted = _filter(request)
-    lines = [line for line in follower.lines() if wanted.fits(line)][-MOST_LINES:]
-    if lines:
-        yield "lines", "", text_of(request, "log_lines.html", lines=lines[::-1], **_helpers())
+class _Poll:
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._wanted = _filter(request)
+        self._follower = Follower(_path(request))
+        self._is_first = True
+        self.close = self._follower.close
+
+    def __call__(self) -> list[Message]:
+        name, lines = ("all", self._latest()) if self._is_first else ("lines", self._new())
+        self._is_first = False
+        if not lines and name == "lines":
+            return []
+        return [(name, "", text_of(self._request, "log_lines.html", lines=lines[::-1], **_helpers()))]
+
+    def _latest(self) -> list[Line]:
+        return latest(_path(self._request), self._wanted, MOST_LINES)
+
+    def _new(self) -> list[Line]:
+        return [line for line in self._follower.lines() if self._wanted.fits(line)][-MOST_LINES:]
 
 
 def _filter(request: Request) -> Filter:

@@ -4,18 +4,19 @@ const pulse = document.getElementById("pulse");
 const live = document.getElementById("live");
 let events = null;
 
-function add(html) {
+function add(html, all) {
   const template = document.createElement("template");
   template.innerHTML = html;
-  document.getElementById("none").hidden = true;
-  lines.prepend(template.content);
+  if (all) lines.replaceChildren(template.content); else lines.prepend(template.content);
+  document.getElementById("none").hidden = lines.children.length > 0;
   while (lines.children.length > Number(lines.dataset.most)) lines.lastElementChild.remove();
 }
 
 function start() {
   events = new EventSource(lines.dataset.events);
   events.onopen = () => { pulse.textContent = pulse.dataset.live; };
-  events.addEventListener("lines", (event) => add(event.data));
+  events.addEventListener("all", (event) => add(event.data, true));
+  events.addEventListener("lines", (event) => add(event.data, false));
   events.addEventListener("over", () => { stop(); location.reload(); });
   events.onerror = () => { pulse.textContent = pulse.dataset.stale; };
 }
