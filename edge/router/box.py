@@ -8,6 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from ponte.quarantine import FolderQuarantine
+from router.alerts import Alerts, Sources
 from router.commitment import Commitments, NetworkSender
 from router.committing import Reports
 from router.config import RouterConfig
@@ -24,6 +25,7 @@ from router.parts import Parts, Renewed, Runs
 from router.reception import Intake
 from router.spool import Spool
 from router.startup import open_store
+from router.views import Views
 
 Listen = Callable[[RouterConfig, Intake, Counters], Runs]
 """Makes the associations' side: it listens from its `start` on; its `stop` lets nobody in any more, waits for
@@ -58,6 +60,7 @@ class Box:
                 Renewed("commitments", lambda: self.commitments),
                 Renewed("forwarder", self._renew_forwarder),
                 Renewed("control", lambda: Control(spool.folder, self._verbs())),
+                Renewed("alerts", self._renew_alerts),
                 Renewed(LISTENERS, lambda: listen(config, self.intake, counters)),
             ]
         )
@@ -102,3 +105,14 @@ class Box:
         nodes = [target for target in config.destinations if isinstance(target, DicomNode)]
         self.intake.reports = Reports(self.committer, nodes, confirmed=self.confirmed)
         return self.forwarder
+
+    def _renew_alerts(self) -> Alerts:
+        sources = Sources(
+            status=lambda: status(self),
+            rows=lambda: Views(self.spool.folder.parent),
+            targets=lambda: [lane.target for lane in self.forwarder.lanes.values()],
+            folders=dict,
+            failures=lambda: self.committer.failures,
+            probe=self.committer.probe,
+        )
+        return Alerts(self.config, sources)

@@ -185,6 +185,8 @@ def _convert(hint: Any, value: Any, name: str, one: Field[Any], problems: list[s
         if not isinstance(several, list):
             problems.append(f"{name}: expected a list")
             return ()
+        if len(several) < one.metadata.get("least", 0):
+            problems.append(f"{name}: is empty")
         inner = get_args(hint)[0]
         return tuple(_convert(inner, part, f"{name}[{at}]", one, problems) for at, part in enumerate(several))
     if origin is not None:

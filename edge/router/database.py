@@ -224,6 +224,10 @@ class Database:
         """Make what was changed since `begin` durable."""
         self._connection.execute("COMMIT")
 
+    def touch(self) -> None:
+        """Write what is there already: whoever commits that knows whether the file can be written."""
+        self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+
     def rollback(self) -> None:
         """Undo what was changed since `begin`."""
         if self._connection.in_transaction:
@@ -309,6 +313,10 @@ class Database:
     def run(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
         """One statement, for tables that have a module of their own."""
         return self._connection.execute(statement, tuple(values))
+
+    def run_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        """The same statement for each of `rows`."""
+        self._connection.executemany(statement, rows)
 
 
 def checkpoint(path: Path) -> None:

@@ -20,6 +20,8 @@ State = Literal["waiting", "sending", "sent", "committed", "refused", "given_up"
 
 _RELEASED: Final = "released-parts"
 LONGEST_PAUSE_S: Final = 86400.0
+DISMISSED: Final = "Dismissed by hand"
+"""The detail of what a person decided that a destination is not to have."""
 
 MIGRATION: Final = """
     CREATE TABLE delivery_positions (
@@ -355,9 +357,9 @@ def dismiss(database: Database, destination: str, number: int) -> bool:
     only then does it count no more."""
     return (
         database.run(
-            "UPDATE deliveries SET state = 'skipped', detail = 'Dismissed by hand' WHERE number = ?"
+            "UPDATE deliveries SET state = 'skipped', detail = ? WHERE number = ?"
             " AND destination = ? AND state IN ('refused', 'given_up')",
-            (number, destination),
+            (DISMISSED, number, destination),
         ).rowcount
         == 1
     )

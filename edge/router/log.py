@@ -18,6 +18,7 @@ KEYS: Final = (
     "adopted", "doubled", "missing", "partial", "quarantined", "rebuilt", "removed", "free_bytes",
     "instance", "worker", "errno", "studies", "duplicate", "later", "passed_over",
     "bytes", "limit_bytes", "contexts", "destination", "number", "failures", "verb", "user", "part",
+    "channel", "subject",
 )  # fmt: skip
 
 
