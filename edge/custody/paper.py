@@ -227,9 +227,7 @@ class _Paper:
     def _draw_foot(self, page: Canvas, number: int) -> None:
         uid = self._found["study"]["study_instance_uid"]
         page.text(_LEFT, 20, f"{self._texts['title']} · {uid}", REGULAR, 7, GRAY)
-        page.text_right(
-            _RIGHT, 20, self._texts["page"].format(number, len(self._pages)), REGULAR, 7, GRAY
-        )
+        page.text_right(_RIGHT, 20, self._texts["page"].format(number, len(self._pages)), REGULAR, 7, GRAY)
 
     def _time(self, text: str | None) -> str:
         if text is None:

@@ -21,7 +21,8 @@ _SECOND = 212.0
 """Where the right column begins."""
 _SIZE, _LINE = 10.5, 13.5
 _FOOT = 34.0
-_MOST_DESTINATIONS: Final = 4
+_MOST_DESTINATIONS: Final = 2
+_MOST_LINES: Final = 5
 
 
 def draw_card(
@@ -100,7 +101,7 @@ class _Sheet:
 
     def row(self, row: Row) -> None:
         left, right = (text.format(**self._values) for text in row)
-        lines = REGULAR.wrap(right, _SIZE, _RIGHT - _SECOND, 3)
+        lines = REGULAR.wrap(right, _SIZE, _RIGHT - _SECOND, _MOST_LINES)
         self.y -= _LINE + 2.5
         self.canvas.text(_LEFT + 2, self.y, BOLD.clip(left, _SIZE, _SECOND - _LEFT - 8), BOLD, _SIZE)
         for number, line in enumerate(lines):
