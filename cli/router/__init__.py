@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cli.router import custody as custody
 from cli.router import running as running
 from cli.router.app import router
 
