@@ -94,10 +94,12 @@ _no_float: Callable[[str], Any] = int  # raises ValueError: a receipt has whole 
 
 
 def _decoded(text: object) -> bytes:
+    """The bytes of base64 as we write it; nothing where the same bytes could be written otherwise."""
     try:
-        return base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+        found = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
     except (binascii.Error, ValueError):
         return b""
+    return found if base64.b64encode(found).decode("ascii") == text else b""
 
 
 def _attached_to(pdf: bytes, key: PublicKey) -> bytes:
