@@ -114,8 +114,8 @@ def test_the_verdict_names_all_that_is_not_well(mixed: House) -> None:
             " 1 in quarantine; 1 still to be sent or confirmed."
         ),
         "pt-BR": (
-            "2 de 5 imagens confirmadas por todos os seus destinos; 2 recusada(s) por um destino, ou com o envio"
-            " abandonado; 1 em quarentena; 1 ainda por enviar ou por confirmar."
+            "2 de 5 imagens confirmadas por todos os seus destinos; 2 recusada(s) por um destino, ou com o"
+            " envio abandonado; 1 em quarentena; 1 ainda por enviar ou por confirmar."
         ),
     }
     assert found["totals"]["destinations"]["pacs"] == {"sent": 5}
