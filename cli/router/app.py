@@ -29,12 +29,19 @@ EnvOption = Annotated[Path, typer.Option("--env-file", help="Read before the env
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
+def read(config: Path | None, env_file: Path) -> RouterConfig:
+    """The configuration as it is written now. Raises `BadConfiguration`."""
+    from router.configfile import load
+
+    return load(config, os.environ, env_file=env_file)
+
+
 def load(config: Path | None, env_file: Path) -> RouterConfig:
     """The configuration, or exit with all that is wrong with it."""
-    from router.configfile import BadConfiguration, load
+    from router.configfile import BadConfiguration
 
     try:
-        return load(config, os.environ, env_file=env_file)
+        return read(config, env_file)
     except BadConfiguration as error:
         for problem in error.problems:
             print_error(problem)

@@ -22,6 +22,7 @@ from ponte.signature import sign
 from ponte.uid import is_valid_uid
 from router.destinations import Target
 from router.rules import Matching
+from router.spool import FOLDER_NAME
 
 Check = Callable[[Any], str]
 
@@ -310,6 +311,7 @@ class RouterConfig:
     matching: Matching = "all"
     timezone: str = _checked(_zone, "America/Sao_Paulo")
     log_level: str = _checked(_level, "INFO")
+    log_file: str | None = None
     grace_s: float = _checked(_not_negative, 25.0)
     access: AccessConfig = AccessConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -319,6 +321,13 @@ class RouterConfig:
     alerts: AlertsConfig = AlertsConfig()
     cloudwatch: CloudWatchConfig | None = None
     modalities: tuple[ModalityConfig, ...] = ()
+
+    @property
+    def log_path(self) -> Path | None:
+        """Where the log is written besides standard error; None where `log_file` is empty."""
+        if self.log_file is None:
+            return self.dicom_root / FOLDER_NAME / "log" / "router.log"
+        return Path(self.log_file) if self.log_file else None
 
     def shown(self) -> dict[str, Any]:
         """As plain values, without secrets."""

@@ -25,6 +25,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "TARGET_AET": "target.ae_title",
     "TZ": "timezone",
     "LOG_LEVEL": "log_level",
+    "LOG_FILE": "log_file",
     "GRACE_SECONDS": "grace_s",
 }
 """Variables and what they set. `HTR_IP`, `SCP_PORT` and `SCP_SECOND_PORT` make the listeners."""
@@ -51,6 +52,8 @@ def load(path: Path | None, environment: Mapping[str, str], *, env_file: Path | 
     for variable, name in ENVIRONMENT.items():
         if value := _variable(variable, variables, problems):
             _set(values, name, value)
+    if variables.get("LOG_FILE", "none").strip() == "":
+        values["log_file"] = ""
     listeners = _listeners(variables, problems)
     if listeners and "listeners" in values:
         problems.append("listeners: HTR_IP or SCP_PORT is set as well; expected one of the two ways")
@@ -226,6 +229,11 @@ def _fields(kind: Any) -> tuple[Field[Any], ...]:
 
 def _joined(name: str, key: object) -> str:
     return f"{name}.{key}" if name else str(key)
+
+
+def all_variables(environment: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
+    """Those of the `.env` file, and of the environment, which wins."""
+    return {**_read_env_file(env_file), **environment}
 
 
 def own_variables(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ponte.errors import InvalidRequest, TransientError
-from router import delivery_rows, organiser_rows, views_rows
+from router import control_rows, delivery_rows, organiser_rows, views_rows
 from router.reception import AssociationFacts
 
 FILE_NAME: Final = "router.db"
@@ -63,6 +63,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     organiser_rows.SCHEMA,
     delivery_rows.MIGRATION,
     views_rows.MIGRATION,
+    control_rows.MIGRATION,
 )
 """A script for each version of the schema, never changed once released; `PRAGMA user_version` counts them."""
 

@@ -11,7 +11,7 @@ from pydicom.dataset import FileDataset
 
 from ponte.errors import InvalidRequest
 from ponte.quarantine import Release
-from router import delivery_rows
+from router import control_rows, delivery_rows
 from router.database import FILE_NAME, MIGRATIONS, Database
 from router.delivery_rows import Result, State
 from router.organiser_rows import NO_STUDY
@@ -165,7 +165,7 @@ def test_counts_follow_each_delivery(house: House) -> None:
     assert (pacs.waiting, pacs.sent, pacs.refused, pacs.given_up, pacs.skipped) == (1, 1, 1, 1, 1)
     assert pacs.last_sent_at == house.day()
     assert (cloud.waiting, cloud.last_sent_at, cloud.active) == (5, None, True)
-    house.store.committer.run(lambda database: delivery_rows.retry(database, "pacs"))
+    house.store.committer.run(lambda database: control_rows.retry(database, range(1, 6), "pacs"))
     house.store.committer.run(lambda database: delivery_rows.configure(database, ["pacs"]))
     with Views(house.root) as views:
         cloud, pacs = views.queues()
