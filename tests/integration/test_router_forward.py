@@ -144,6 +144,9 @@ def test_a_storescp_without_compressed_syntaxes_gets_all_that_may_be_decoded(
         )
         assert len(server.stored) == 3
         assert all(scan([data]).accepted for data in server.stored)
+        noted = [digest.hex() for (digest,) in rows(store, "pacs", "sent_sha256") if digest]
+        assert noted, "some were sent in another syntax"
+        assert set(noted) == digests(server.stored) - digests(kept(store))
 
 
 @pytest.mark.dcmtk
