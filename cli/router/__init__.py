@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cli.router import control as control
+from cli.router import quarantine as quarantine
 from cli.router import running as running
 from cli.router.app import router
 
