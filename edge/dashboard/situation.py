@@ -217,7 +217,6 @@ class Pulse:
             destinations=status.destinations,
             disk=status.disk if status.disk.total_bytes else facts.disk,
             oldest_unforwarded_at=status.oldest_unforwarded_at,
-            quarantined=sum(status.quarantine.values()),
         )
 
     def _status(self) -> tuple[Heart, str, Status | None]:
@@ -238,12 +237,14 @@ class Pulse:
         try:
             with self._views() as views:
                 rows = _Rows(
-                    {one.destination: one for one in views.queues()},
+                    {one.destination: one for one in views.queues() if one.active},
                     views.oldest_unforwarded_at(),
                     sum(views.quarantine_counts().values()),
                 )
         except NoRouterHere:
             return None
+        except PonteError:  # busy, or of another version: what was known last
+            return self._rows[1] if self._rows else _Rows({}, None, 0)
         self._rows = (now, rows)
         return rows
 

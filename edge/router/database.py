@@ -315,6 +315,10 @@ class Database:
         """One statement, for tables that have a module of their own."""
         return self._connection.execute(statement, tuple(values))
 
+    def run_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        """The same statement for each of `rows`."""
+        self._connection.executemany(statement, rows)
+
 
 def checkpoint(path: Path) -> None:
     """Write rows from the log into the main file, beside who uses it, waiting for nobody."""

@@ -100,6 +100,11 @@ TEXTS: Final = {
         "O roteador nunca rodou nesta pasta: {root}. Inicie-o, ou confira DICOM_ROOT.",
         "No router has ever run on this folder: {root}. Start it, or check DICOM_ROOT.",
     ),
+    "error.unreadable": ("As linhas não podem ser lidas", "The rows cannot be read"),
+    "error.unreadable.do": (
+        "O roteador e esta página devem ser da mesma versão e do mesmo usuário.",
+        "The router and this page have to be of the same version, and of the same user.",
+    ),
     "error.rows": ("As linhas não podem ser lidas agora", "The rows cannot be read now"),
     "error.rows.do": ("Tente de novo em alguns segundos.", "Try again in a few seconds."),
 }

@@ -236,7 +236,7 @@ def test_a_hundred_thousand_that_wait_cost_rows_and_no_memory(store: Store) -> N
     copied = (
         "INSERT INTO instances SELECT ?1 + s.value, '2.25.' || s.value, sop_class_uid, transfer_syntax_uid,"
         " study_instance_uid, series_instance_uid, modality, sha256, size_bytes, dataset_start,"
-        " 'x' || s.value, notes, association_id, source_ae_title, received_at, durable_at, state"
+        " 'x' || s.value, notes, association_id, source_ae_title, received_at, durable_at, state, NULL"
         " FROM instances, (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE"
         " value < ?2) SELECT value FROM n) s WHERE number = 1"
     )
