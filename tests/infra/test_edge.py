@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from infra.constructs import edge
-from router.cloudwatch import CloudWatch
 from router.config import CloudWatchConfig
 from tests.infra.conftest import FULL, INGESTING, Synthesise
 from tests.infra.template import Template
@@ -69,7 +68,6 @@ def test_what_is_watched_and_drawn_is_what_a_router_says(template: Template, tmp
     drawn = {name for name in said if f'"{name}"' in body}
     assert {"OldestUnforwardedSeconds", "QueueDepth", "InstancesStored", "Undelivered"} <= drawn
     assert CloudWatchConfig("sol").namespace == edge.NAMESPACE
-    assert CloudWatch.__module__ == "router.cloudwatch"
 
 
 def dashboard(template: Template) -> str:
