@@ -10,6 +10,8 @@ from cli.router import control as control
 from cli.router import diagnostics as diagnostics
 from cli.router import installation as installation
 from cli.router import quarantine as quarantine
+from cli.router import diagnostics as diagnostics
+from cli.router import installation as installation
 from cli.router import running as running
 from cli.router.app import router
 
