@@ -275,8 +275,8 @@ def test_a_failed_button_is_said_and_noted(guarded: DashboardConfig) -> None:
     client = Client(app, host="10.0.0.5:8501", address="10.0.0.9")
     client.log_in(OPERATOR)
     assert client.post("/destinations/pause", {"destination": "target"}).location == "/"
-    assert "Não foi feito (NOT_RUNNING)" in client.get("/").text
-    assert "Não foi feito" not in client.get("/").text
+    assert "Não foi feito: o roteador não está em execução." in client.get("/").text
+    assert "Não foi feito:" not in client.get("/").text
     last = audit(guarded)[-1]
     assert last.pop("time").endswith("Z")
     assert last == {
