@@ -17,7 +17,13 @@ router = typer.Typer(help="Receive what modalities send, keep it safe, send it o
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", exists=True, dir_okay=False, help="YAML with what `.env` does not set."),
+    typer.Option(
+        "--config",
+        envvar="ROUTER_CONFIG",
+        exists=True,
+        dir_okay=False,
+        help="YAML with what `.env` does not set.",
+    ),
 ]
 EnvOption = Annotated[Path, typer.Option("--env-file", help="Read before the environment, where it exists.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

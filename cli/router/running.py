@@ -18,7 +18,7 @@ def run(config: ConfigOption = None, env_file: EnvOption = Path(".env")) -> None
     from router.service import Service, end_on_signals
 
     found = load(config, env_file)
-    log.set_up(found.log_level)
+    log.set_up(found.log_level, found.log_path)
     for warning in found.warnings():
         print_error(f"warning: {warning}")
     service = Service(found, listen, read_config=lambda: read(config, env_file))

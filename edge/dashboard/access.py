@@ -26,8 +26,8 @@ from dashboard.sessions import Role, Sessions, is_id, new_id
 
 log = logging.getLogger(__name__)
 
-PUBLIC: Final = frozenset({"/login", "/language", "/livez", "/readyz"})
-"""Paths for everybody, with `/static/`."""
+PUBLIC: Final = frozenset({"/login", "/language", "/livez", "/readyz", "/metrics"})
+"""Paths for everybody, with `/static/`. `/metrics` looks itself at who asks."""
 ANY_ROLE: Final = frozenset({"/login", "/logout", "/language"})
 """What may be POSTed without the operator's role."""
 LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -21,8 +21,8 @@ Said = Callable[[dict[str, Any]], Flash]
 def perform(request: Request, action: str, target: str, back: str, work: Work) -> RedirectResponse:
     """Do it, and go `back`. `target` names what it is done to in the audit log, without patient data.
 
-    `work` gives what really happened. What it raises is said with the words `failed.<code>` where there are such
-    words, else with the error's own text.
+    `work` gives what really happened. What it raises is said with the words `failed.<code>` where
+    there are such words, else with the error's own text.
     """
     try:
         flash, outcome = work(), "done"

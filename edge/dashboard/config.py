@@ -24,7 +24,9 @@ VARIABLES: Final = (
     "DASHBOARD_LANGUAGE",
     "DASHBOARD_IDLE_MINUTES",
     "DASHBOARD_SESSION_HOURS",
+    "DASHBOARD_METRICS_TOKEN",
 )
+_LEAST_TOKEN: Final = 16
 _ARGON2: Final = "$argon2"
 
 
@@ -33,7 +35,8 @@ class DashboardConfig:
     """Where it listens, who may look and who may act, and the router whose box it shows.
 
     Without a password whoever reaches it is an operator: it listens on a loopback address alone. `idle_s` is
-    how long a session lasts without a page being asked for, `session_s` how long at all.
+    how long a session lasts without a page being asked for, `session_s` how long at all. Without a
+    `metrics_token` metrics are for this machine alone.
     """
 
     router: RouterConfig
@@ -46,6 +49,7 @@ class DashboardConfig:
     language: Language = "pt-BR"
     idle_s: float = 3600.0
     session_s: float = 12 * 3600.0
+    metrics_token: str = field(default="", repr=False, metadata={"secret": True})
 
     @property
     def has_password(self) -> bool:
@@ -87,10 +91,11 @@ def read(
     language = _language(said, problems)
     idle_s = 60.0 * _number(said, "DASHBOARD_IDLE_MINUTES", 60, range(1, 24 * 60 + 1), problems)
     longest_s = 3600.0 * _number(said, "DASHBOARD_SESSION_HOURS", 12, range(1, 24 * 7 + 1), problems)
+    token = _token(said, problems)
     if router is None or problems:
         raise BadConfiguration(problems)
     found = DashboardConfig(
-        router, host, port, operator, viewer, certificate, key, language, idle_s, longest_s
+        router, host, port, operator, viewer, certificate, key, language, idle_s, longest_s, token
     )
     if problems := _disagreements(found):
         raise BadConfiguration(problems)
@@ -137,6 +142,13 @@ def _hash(said: Mapping[str, str], name: str, problems: list[str]) -> str:
     if value and not value.startswith(_ARGON2):
         problems.append(f"{name}: is no argon2 hash; `ponte dashboard password` makes one")
         return ""
+    return value
+
+
+def _token(said: Mapping[str, str], problems: list[str]) -> str:
+    value = said["DASHBOARD_METRICS_TOKEN"]
+    if value and not (len(value) >= _LEAST_TOKEN and value.isascii() and value.isprintable()):
+        problems.append(f"DASHBOARD_METRICS_TOKEN: expected at least {_LEAST_TOKEN} characters of ASCII")
     return value
 
 

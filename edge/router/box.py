@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 from ponte.errors import InvalidRequest
 from ponte.quarantine import FolderQuarantine
 from router import delivery_rows
+from router.alerts import Alerts, Sources
 from router.commitment import Commitments, NetworkSender
 from router.committing import Reports
 from router.config import RouterConfig
 from router.control import Control
+from router.control_status import status
 from router.control_verbs import verbs
 from router.counters import Counters
 from router.delivery_rows import outstanding
@@ -29,6 +31,8 @@ from router.reception import Intake
 from router.savepoint import run_apart
 from router.spool import Spool
 from router.startup import open_store
+from router.trends import DiskTrend, Since
+from router.views import Views
 
 Listen = Callable[[RouterConfig, Intake, Counters], Runs]
 """Makes the associations' side: it listens from its `start` on; its `stop` lets nobody in any more, waits for
@@ -69,6 +73,8 @@ class Box:
         self.spool = spool
         self.counters = counters
         self.live = Live()
+        self.since = Since()
+        self.disk = DiskTrend()
         self.quarantine = FolderQuarantine(config.dicom_root, budget_bytes=config.disk.quarantine_bytes)
         self.committer, self.findings = open_store(spool, self.quarantine)
         self.commitments = self._make_commitments()
@@ -83,6 +89,7 @@ class Box:
                 Renewed("commitments", lambda: self.commitments),
                 Renewed("forwarder", self._renew_forwarder),
                 Renewed(CONTROL, lambda: Control(spool.folder, verbs(self))),
+                Renewed("alerts", self._renew_alerts),
                 Renewed(LISTENERS, lambda: listen(config, self.intake, counters)),
             ]
         )
@@ -166,3 +173,14 @@ class Box:
         """Of commitment, from the destinations that there are."""
         nodes = [target for target in self.config.destinations if isinstance(target, DicomNode)]
         self.intake.reports = Reports(self.committer, nodes, confirmed=self.confirmed)
+
+    def _renew_alerts(self) -> Alerts:
+        sources = Sources(
+            status=lambda: status(self),
+            rows=lambda: Views(self.spool.folder.parent),
+            targets=lambda: [lane.target for lane in self.forwarder.lanes.values()],
+            folders=dict,
+            failures=lambda: self.committer.failures,
+            probe=self.committer.probe,
+        )
+        return Alerts(self.config, sources)

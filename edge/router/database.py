@@ -225,6 +225,10 @@ class Database:
         """Make what was changed since `begin` durable."""
         self._connection.execute("COMMIT")
 
+    def touch(self) -> None:
+        """Write what is there already: whoever commits that knows whether the file can be written."""
+        self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+
     def rollback(self) -> None:
         """Undo what was changed since `begin`."""
         if self._connection.in_transaction:

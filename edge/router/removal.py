@@ -119,7 +119,8 @@ class Remover:
         is_asking = self._ask()
         with self._folders.lock:
             due = run_apart(self._committer, self._mark)
-            failpoint("removal-marked")
+            if due:
+                failpoint("removal-marked")
             gone = [linked for linked in due if self._take_away(linked)]
             if gone:
                 run_apart(self._committer, lambda database: rows.forget_names(database, gone))

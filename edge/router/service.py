@@ -109,6 +109,7 @@ class Service:
     def _look_after(self, box: Box) -> None:
         """What is done every few seconds."""
         self._watch_intake(box)
+        box.disk.seen(box.intake.free_bytes())
         self._watch_parts(box)
         try:
             box.committer.checkpoint()

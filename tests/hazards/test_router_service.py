@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -50,10 +50,12 @@ ENVIRONMENT = {"HTR_IP": "127.0.0.1", "TARGET_HOST": "127.0.0.1"}
 class Router:
     """`ponte router run` as a process."""
 
-    def __init__(self, root: Path, port: int, failpoint: str, more: str) -> None:
+    def __init__(
+        self, root: Path, port: int, failpoint: str, more: str, variables: Mapping[str, str] = ENVIRONMENT
+    ) -> None:
         settings = root.parent / f"{root.name}.yaml"
         settings.write_text(f"disk: {{associations_bytes: 0, instances_bytes: 0}}\ngrace_s: 5\n{more}")
-        environment = {**os.environ, **ENVIRONMENT, "DICOM_ROOT": str(root), "SCP_PORT": str(port)}
+        environment = {**os.environ, **variables, "DICOM_ROOT": str(root), "SCP_PORT": str(port)}
         environment |= {"FAILPOINT": failpoint, "PYTHONPATH": os.pathsep.join(sys.path)}
         self.port = port
         self.log: list[dict[str, object]] = []

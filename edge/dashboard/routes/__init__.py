@@ -7,9 +7,9 @@ from typing import Final
 from starlette.routing import BaseRoute
 
 from dashboard.page import Entry
-from dashboard.routes import login, now, quarantine, studies
+from dashboard.routes import health, login, now, quarantine, studies
 
-_MODULES: Final = (now, studies, quarantine, login)
+_MODULES: Final = (now, studies, quarantine, login, health)
 
 
 def routes() -> list[BaseRoute]:

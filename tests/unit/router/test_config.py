@@ -115,6 +115,13 @@ def test_listeners_are_said_in_one_way_so_that_none_is_dropped_in_silence(tmp_pa
     ]
 
 
+def test_the_log_has_a_file_unless_it_is_turned_off(tmp_path: Path) -> None:
+    root = {"DICOM_ROOT": str(tmp_path)}
+    assert load(None, root).log_path == tmp_path / ".spool/log/router.log"
+    assert load(None, {**root, "LOG_FILE": "/var/log/router.log"}).log_path == Path("/var/log/router.log")
+    assert load(None, {**root, "LOG_FILE": ""}).log_path is None
+
+
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         RouterConfig().ae_title = "X"  # type: ignore[misc]

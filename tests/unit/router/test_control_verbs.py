@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -459,3 +460,43 @@ def test_parts_are_made_anew_by_hand(started: Callable[..., Router], peer: int) 
         router.ask("restart", part="control")
     router.ask("restart", part="router")
     assert router.ended == 1
+
+
+def _fares(router: Router) -> dict[str, Any]:
+    (found,) = router.ask("status")["destinations"]
+    return dict(found)
+
+
+def test_the_status_says_how_a_destination_fares(started: Callable[..., Router], peer: int) -> None:
+    router = started(dicom("pacs", peer))
+    assert _fares(router)["state"] == "idle"
+    router.receive(1)
+    router.wait("pacs", "sent")
+    assert (_fares(router)["state"], _fares(router)["queue"]) == ("up", 0)
+    router.ask("pause", destination="pacs")
+    router.receive(2)
+    router.wait("pacs", "sent", "waiting")
+    assert (_fares(router)["state"], _fares(router)["queue"]) == ("paused", 1)
+    lane = router.box.forwarder.lanes["pacs"]
+    router.rows("UPDATE instances SET durable_at = durable_at - 1000")
+    router.rows("UPDATE deliveries SET next_at = ? WHERE state = 'waiting'", time.time() + 1000)
+    router.ask("resume", destination="pacs")
+    assert _fares(router)["state"] == "slow"
+    lane.failed(TransientError("no route to it", code="PACS_ERROR"))
+    fares = _fares(router)
+    assert (fares["state"], fares["failures"], fares["code"]) == ("down", 1, "PACS_ERROR")
+    assert fares["detail"] == "no route to it"
+
+
+def test_the_status_knows_hours_queues_quarantine_and_disk(started: Callable[..., Router]) -> None:
+    closed = "mon 00:00-00:01"
+    router = started(dead("pacs", schedule=[closed]))
+    router.receive(1)
+    router.receive(1, size=32)
+    router.wait("pacs", "waiting")
+    status = router.ask("status")
+    assert status["destinations"][0]["state"] == "closed"
+    assert status["oldest_unforwarded_at"] == pytest.approx(time.time(), abs=60)
+    assert status["quarantine"] == {"UID_CONFLICT": 1}
+    assert status["disk"]["free_bytes"] > 0
+    assert status["disk"]["days_left"] is None
