@@ -133,7 +133,7 @@ def retry(request: Request) -> Response:
 def _retried(name: str, said: dict[str, Any]) -> Flash:
     number = int(said.get("retried", 0))
     if not number:
-        return Flash("warn", "did.retry.none", {"name": name})
+        return Flash("ok", "did.retry.none", {"name": name})
     return Flash("ok", "did.retry", {"number": number, "name": name})
 
 

@@ -174,10 +174,7 @@ TEXTS: Final = {
         "{name} is paused. What comes for it waits.",
     ),
     "did.resume": ("{name} voltou a receber.", "{name} is sent to again."),
-    "did.retry.none": (
-        "Nada a tentar de novo: nada espera por {name}.",
-        "Nothing to try again: nothing waits for {name}.",
-    ),
+    "did.retry.none": ("O envio para {name} é tentado agora.", "{name} is tried now."),
     "did.retry.one": ("{number} imagem será tentada agora.", "{number} image is tried now."),
     "did.retry.other": ("{number} imagens serão tentadas agora.", "{number} images are tried now."),
     "link.logs": ("Abrir o Registro", "Open the Log"),
