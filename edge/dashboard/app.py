@@ -23,6 +23,7 @@ from starlette.types import Scope
 
 from dashboard.access import Gate
 from dashboard.audit import AuditLog
+from dashboard.checkups import Checkups
 from dashboard.config import DashboardConfig
 from dashboard.flash import Flashes
 from dashboard.page import STATIC, problem
@@ -73,6 +74,7 @@ def create(config: DashboardConfig) -> Starlette:
     state.artist = Artist()
     state.thumbs = Thumbs(root, state.artist)
     state.streams = 0
+    state.checkups = Checkups()
     return app
 
 

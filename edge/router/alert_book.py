@@ -60,7 +60,7 @@ class Book:
     def signature(self) -> object:
         """Another one when something changed that must outlive the process."""
         told = {key: (alert.since, alert.told_at) for key, alert in self._alerts.items()}
-        return told, {key: growth.count for key, growth in self._growths.items()}
+        return told, {key: growth.count for key, growth in self._growths.items() if growth.count}
 
     def update(self, findings: Iterable[Finding], now: float, *, is_all: bool = True) -> list[Notice]:
         """Take in what the rules say; what is to be told. A subject that none speaks of any more is over,

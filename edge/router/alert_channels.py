@@ -23,6 +23,7 @@ _LONGEST_S: Final = 900.0
 _GIVE_UP_S: Final = 24 * 3600.0
 _LEAST_TRIES: Final = 5
 _LOOK_S: Final = 2.0
+_NOT_SENT: Final = {"alarm": "ALERT_NOT_SENT"}
 
 
 class Channel(Protocol):
@@ -87,13 +88,16 @@ class Teller:
         is_old = time.time() - waiting.notice.at >= _GIVE_UP_S
         if waiting.tries + 1 >= _LEAST_TRIES and (is_final or is_old):
             self._memory.settle(self._channel.name, waiting)
-            self._log(waiting, "alert given up", logging.ERROR, alarm="ALERT_NOT_SENT", code=code)
+            self._log(waiting, "alert given up", logging.ERROR, **_NOT_SENT, code=code)
             return
         pause_s = min(_FIRST_S * 2 ** min(waiting.tries, 16), _LONGEST_S)
         next_at = time.time() + random.uniform(pause_s / 2, pause_s)  # noqa: S311  (keeps no secret)
-        alarm = {} if waiting.tries else {"alarm": "ALERT_NOT_SENT"}
+        is_first = not waiting.tries
         self._memory.put_off(waiting, left, next_at)
-        self._log(waiting, "alert not sent", logging.WARNING, code=code, failures=waiting.tries, **alarm)
+        if is_first:
+            self._log(waiting, "alert not sent", logging.ERROR, **_NOT_SENT, code=code)
+        else:
+            self._log(waiting, "alert not sent", logging.WARNING, code=code, failures=waiting.tries)
 
     def _log(self, waiting: Waiting, message: str, level: int, **extra: object) -> None:
         fields = {"channel": self._channel.name, "reason": waiting.notice.kind, **extra}

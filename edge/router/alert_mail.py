@@ -12,7 +12,8 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Final
 
-from ponte.errors import DestinationRefused, DestinationUnavailable
+from ponte.errors import DestinationRefused, DestinationUnavailable, InvalidRequest
+from ponte_net.tls import TlsOptions, client_context
 from router.alert_notice import Notice
 from router.alert_texts import Letter
 from router.config import EmailConfig
@@ -46,7 +47,7 @@ class Mail:
             self._refused([error.smtp_code], error)
         except smtplib.SMTPNotSupportedError as error:
             raise DestinationUnavailable("It offers no STARTTLS, or no login", code="SMTP_TLS") from error
-        except ssl.SSLError as error:
+        except (ssl.SSLError, InvalidRequest) as error:
             raise DestinationUnavailable("TLS with the mail server failed", code="SMTP_TLS") from error
         except (smtplib.SMTPException, OSError, ValueError) as error:
             detail = f"The mail server cannot be reached ({type(error).__name__})"
@@ -69,22 +70,24 @@ class Mail:
     def _connect(self) -> smtplib.SMTP:
         """An open connection, logged in. Raises what `smtplib` raises."""
         config = self._config
-        context = ssl.create_default_context(cafile=config.ca_file)
         if config.security == "tls":
             server: smtplib.SMTP = smtplib.SMTP_SSL(
-                config.host, config.port, self._host, timeout=config.timeout_s, context=context
+                config.host, config.port, self._host, timeout=config.timeout_s, context=self._tls()
             )
         else:
             server = smtplib.SMTP(config.host, config.port, self._host, timeout=config.timeout_s)
         try:
             if config.security == "starttls":
-                server.starttls(context=context)
+                server.starttls(context=self._tls())
             if config.username:
                 server.login(config.username, config.password)
         except BaseException:
             server.close()
             raise
         return server
+
+    def _tls(self) -> ssl.SSLContext:
+        return client_context(TlsOptions(ca_file=self._config.ca_file))
 
     def _refused(self, codes: list[int], error: Exception) -> None:
         detail = f"The mail server answers {' '.join(map(str, sorted(set(codes))))}"

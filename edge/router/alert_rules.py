@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from router.alert_notice import (
     CANNOT_COMMIT,
@@ -23,6 +23,7 @@ from router.alert_notice import (
     WATCH_FOLDER_GONE,
     Values,
 )
+from router.views import QueueView
 
 Key = tuple[str, str]
 """Kind and subject."""
@@ -32,23 +33,6 @@ _DRAINING_S: Final = 3600.0
 _COMMIT_S: Final = 10.0
 """So that a single failure, which the next look does not find again, wakes nobody."""
 _REASONS: Final = 5
-
-
-class QueueRow(Protocol):
-    """What is used of a destination's queue."""
-
-    @property
-    def waiting(self) -> int: ...
-    @property
-    def sending(self) -> int: ...
-    @property
-    def refused(self) -> int: ...
-    @property
-    def given_up(self) -> int: ...
-    @property
-    def oldest_waiting_at(self) -> float | None: ...
-    @property
-    def last_sent_at(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +70,7 @@ class Observed:
 
     now: float
     status: Mapping[str, Any] | None
-    queues: Mapping[str, QueueRow] | None
+    queues: Mapping[str, QueueView] | None
     quarantine: Mapping[str, int] | None
     certificates: Mapping[str, float | None]
     folders: Mapping[str, bool]
@@ -94,7 +78,7 @@ class Observed:
     alerts: Mapping[Key, float]
     raised: frozenset[Key]
 
-    def queue(self, name: str) -> QueueRow | None:
+    def queue(self, name: str) -> QueueView | None:
         return None if self.queues is None else self.queues.get(name)
 
     def factor(self, key: Key, back: float) -> float:
@@ -124,7 +108,7 @@ def _destinations_down(observed: Observed, limits: Limits) -> Iterator[Finding]:
         yield Finding(DESTINATION_DOWN, name, holds, values, limits.alert_after_s.get(name, 0.0), since)
 
 
-def _is_down(observed: Observed, one: Mapping[str, Any], queue: QueueRow | None) -> bool | None:
+def _is_down(observed: Observed, one: Mapping[str, Any], queue: QueueView | None) -> bool | None:
     """Back is who took something since, or has nothing left to take."""
     if one["state"] == "down":
         return True

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from ponte.errors import PonteError
@@ -20,11 +20,12 @@ from router.alert_certificates import Certificates
 from router.alert_channels import Teller, open_channels
 from router.alert_memory import FILE_NAME, Memory
 from router.alert_notice import CANNOT_COMMIT, Notice
-from router.alert_rules import Limits, Observed, QueueRow, findings
+from router.alert_rules import Limits, Observed, findings
 from router.config import RouterConfig
 from router.destinations import Target
 from router.housekeeping import SteadyClock
 from router.spool import FOLDER_NAME
+from router.views import QueueView, Views
 from router.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -32,26 +33,12 @@ log = logging.getLogger(__name__)
 _CERTIFICATES_EVERY_S: Final = 6 * 3600.0
 
 
-class NamedQueue(QueueRow, Protocol):
-    """A queue that says whose it is."""
-
-    @property
-    def destination(self) -> str: ...
-
-
-class Rows(Protocol):
-    """What is read of `router.views`."""
-
-    def queues(self) -> Sequence[NamedQueue]: ...
-    def quarantine_counts(self) -> Mapping[str, int]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where it is looked at. `failures` counts commits that failed, and `probe` tries one."""
 
     status: Callable[[], Mapping[str, Any]]
-    rows: Callable[[], AbstractContextManager[Rows]]
+    rows: Callable[[], AbstractContextManager[Views]]
     targets: Callable[[], Sequence[Target]]
     folders: Callable[[], Mapping[str, bool]]
     failures: Callable[[], int]
@@ -150,7 +137,7 @@ class Alerts:
             log.warning("alerts look without the status", extra={"code": _code(error)})
             return None
 
-    def _rows(self) -> tuple[dict[str, QueueRow] | None, Mapping[str, int] | None]:
+    def _rows(self) -> tuple[dict[str, QueueView] | None, Mapping[str, int] | None]:
         try:
             with self._sources.rows() as rows:
                 return {one.destination: one for one in rows.queues()}, rows.quarantine_counts()

@@ -13,6 +13,7 @@ from ponte.errors import InvalidRequest
 from ponte.quarantine import FolderQuarantine
 from router import delivery_rows
 from router.alerts import Alerts, Sources
+from router.cloudwatch import CloudWatch
 from router.commitment import Commitments, NetworkSender
 from router.committing import Reports
 from router.config import RouterConfig
@@ -83,6 +84,7 @@ class Box:
         self.forwarder: Forwarder
         self._supplies = Supplies(self.committer, spool, counters, {}, self.confirmed)
         self._is_first = True
+        cloudwatch = [Renewed("cloudwatch", self._renew_cloudwatch)] if config.cloudwatch else []
         self.parts = Parts(
             [
                 Renewed("organiser", self._renew_housekeeping),
@@ -90,6 +92,7 @@ class Box:
                 Renewed("forwarder", self._renew_forwarder),
                 Renewed(CONTROL, lambda: Control(spool.folder, verbs(self))),
                 Renewed("alerts", self._renew_alerts),
+                *cloudwatch,
                 Renewed(LISTENERS, lambda: listen(config, self.intake, counters)),
             ]
         )
@@ -177,10 +180,21 @@ class Box:
     def _renew_alerts(self) -> Alerts:
         sources = Sources(
             status=lambda: status(self),
-            rows=lambda: Views(self.spool.folder.parent),
+            rows=self._views,
             targets=lambda: [lane.target for lane in self.forwarder.lanes.values()],
             folders=dict,
             failures=lambda: self.committer.failures,
             probe=self.committer.probe,
         )
         return Alerts(self.config, sources)
+
+    def _renew_cloudwatch(self) -> CloudWatch:
+        config = self.config.cloudwatch
+        assert config is not None  # noqa: S101  else there is no such part
+        return CloudWatch(
+            config, self.config.dicom_root, status=lambda: status(self), rows=self._views,
+            counters=self.counters,
+        )  # fmt: skip
+
+    def _views(self) -> Views:
+        return Views(self.config.dicom_root)

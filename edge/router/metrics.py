@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -21,6 +21,7 @@ from prometheus_client.samples import Sample
 
 from ponte.version import VERSION
 from router.alert_memory import raised
+from router.views import Views
 from router.watermarks import free_on
 
 Status = Mapping[str, Any]
@@ -52,40 +53,7 @@ _COUNTED: Final[Mapping[str, str]] = {
 }
 
 
-class QueueRow(Protocol):
-    """What is used of a destination's queue."""
-
-    @property
-    def destination(self) -> str: ...
-    @property
-    def waiting(self) -> int: ...
-    @property
-    def sending(self) -> int: ...
-    @property
-    def refused(self) -> int: ...
-    @property
-    def given_up(self) -> int: ...
-
-
-class TotalRow(Protocol):
-    """What is used of the totals."""
-
-    @property
-    def instances_kept(self) -> int: ...
-    @property
-    def bytes_kept(self) -> int: ...
-
-
-class Rows(Protocol):
-    """What is read of `router.views`."""
-
-    def queues(self) -> Sequence[QueueRow]: ...
-    def oldest_unforwarded_at(self) -> float | None: ...
-    def quarantine_counts(self) -> Mapping[str, int]: ...
-    def totals(self) -> TotalRow: ...
-
-
-def exposition(status: Status | None, rows: Rows | None, root: Path) -> bytes:
+def exposition(status: Status | None, rows: Views | None, root: Path) -> bytes:
     """All of it in Prometheus' text format, version 0.0.4. `status` is None while the router does not answer,
     `rows` where there are none yet."""
     registry = CollectorRegistry(auto_describe=False)
@@ -179,7 +147,7 @@ def _of_disk(root: Path) -> Iterator[Metric]:
         yield GaugeMetricFamily("ponte_disk_free_bytes", "Free where images are kept.", free)
 
 
-def _of_rows(rows: Rows | None) -> Iterator[Metric]:
+def _of_rows(rows: Views | None) -> Iterator[Metric]:
     yield GaugeMetricFamily("ponte_rows_up", "1 while the rows can be read.", float(rows is not None))
     if rows is None:
         return
@@ -197,7 +165,7 @@ def _of_rows(rows: Rows | None) -> Iterator[Metric]:
     yield from _of_all(rows)
 
 
-def _of_all(rows: Rows) -> Iterator[Metric]:
+def _of_all(rows: Views) -> Iterator[Metric]:
     since = rows.oldest_unforwarded_at()
     age = max(0.0, time.time() - since) if since is not None else 0.0
     text = "Age of the oldest instance that a destination has not confirmed; 0 where there is none."

@@ -7,9 +7,22 @@ from typing import Final
 from starlette.routing import BaseRoute
 
 from dashboard.page import Entry
-from dashboard.routes import health, login, now, quarantine, studies
+from dashboard.routes import (
+    diagnostics,
+    doctor,
+    events,
+    health,
+    login,
+    logs,
+    now,
+    quarantine,
+    settings,
+    studies,
+)
 
-_MODULES: Final = (now, studies, quarantine, login, health)
+_MODULES: Final = (
+    now, studies, quarantine, doctor, logs, events, settings, diagnostics, login, health,
+)  # fmt: skip
 
 
 def routes() -> list[BaseRoute]:

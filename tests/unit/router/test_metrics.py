@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from router.counters import MOST_FROM_OUTSIDE, Counters
 from router.intake import STORE_SECONDS
-from router.metrics import Rows, exposition, not_ready
+from router.metrics import exposition, not_ready
 
 NAME = re.compile(r"^ponte_[a-z]+(_[a-z]+)*$")
 
@@ -67,7 +67,7 @@ def status(counters: Counters | None = None, **changed: Any) -> dict[str, Any]:
 Found = dict[str, dict[tuple[tuple[str, str], ...], float]]
 
 
-def read(said: Mapping[str, Any] | None, rows: Rows | None, root: Path) -> Found:
+def read(said: Mapping[str, Any] | None, rows: Any, root: Path) -> Found:
     """Samples by name and labels; what promtool's `check metrics` would say is said here."""
     text = exposition(said, rows, root).decode()
     found: Found = {}
