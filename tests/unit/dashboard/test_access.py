@@ -83,8 +83,9 @@ def test_no_button_works_for_who_is_not_logged_in_for_a_viewer_and_without_its_t
     assert client.post(path, origin="http://evil.example").status == 403
     assert client.post(path, origin="null").status == 403
     assert client.post(path, content_type="text/plain").status == 415
-    assert client.post(path).status in (303, 404, 503)
     assert [line["action"] for line in audit(guarded) if line["action"] != "login"] == []
+    if path.startswith(("/destinations", "/studies", "/quarantine")):
+        assert client.post(path).status in (303, 404, 503)
 
 
 def test_the_token_of_another_visitor_is_of_no_use(guarded: DashboardConfig) -> None:
