@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cli.router import alerting as alerting
-from cli.router import installation as installation
 from cli.router import diagnostics as diagnostics
+from cli.router import installation as installation
 from cli.router import running as running
 from cli.router.app import router
 

@@ -42,7 +42,7 @@ class Happening:
     who: str = ""
 
 
-def happenings(root: Path, log: Path, kind: str = "") -> list[Happening]:
+def happenings(root: Path, log: Path | None, kind: str = "") -> list[Happening]:
     """The newest first. `kind` is `alarm`, `state` or `action`, "" for all."""
     found: dict[tuple[str, ...], Happening] = {}
     for one in sorted([*_of_the_log(log), *_of_the_audit(root)], key=lambda one: one.last_at):
@@ -62,7 +62,9 @@ def _add(found: dict[tuple[str, ...], Happening], one: Happening) -> None:
     )
 
 
-def _of_the_log(log: Path) -> Iterator[Happening]:
+def _of_the_log(log: Path | None) -> Iterator[Happening]:
+    if log is None:
+        return
     for line in latest(log, Filter(level="INFO"), _MOST_LINES):
         if line.alarm:
             yield _alarm(line)

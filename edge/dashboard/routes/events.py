@@ -10,7 +10,6 @@ from starlette.routing import Route
 
 from dashboard.happenings import Happening, happenings
 from dashboard.page import Entry, render, words_of
-from router.logreader import log_file
 
 ENTRY: Final = Entry("events", "/events", "events")
 KINDS: Final = ("", "alarm", "state", "action")
@@ -18,10 +17,10 @@ KINDS: Final = ("", "alarm", "state", "action")
 
 def page(request: Request) -> Response:
     """All of them, or of one kind."""
-    root = request.app.state.config.router.dicom_root
+    router = request.app.state.config.router
     kind = request.query_params.get("kind", "")
     kind = kind if kind in KINDS else ""
-    found = happenings(root, log_file(root), kind)
+    found = happenings(router.dicom_root, router.log_path, kind)
     words = words_of(request)
 
     def said(one: Happening) -> dict[str, Any]:
