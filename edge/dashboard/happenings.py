@@ -24,6 +24,9 @@ _CHANGES: Final = {
     "associations accepted again": "accepting",
     "disk no longer low": "disk_well",
 }
+_OVER: Final = "alert over"
+_TOLD: Final = "told by hand"
+"""By the command line, or by a page, which is in the audit log besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,10 @@ def _of_the_log(log: Path | None) -> Iterator[Happening]:
         elif line.message in _CHANGES:
             name = _CHANGES[line.message]
             yield _happening(f"state.{name}", "info", name, line)
+        elif line.message == _OVER:
+            yield _happening("state.over", "info", line.fields.get("code", ""), line)
+        elif line.message == _TOLD:
+            yield _happening("action.told", "info", line.fields.get("verb", ""), line)
 
 
 def _alarm(line: Line) -> Happening:
@@ -80,7 +87,7 @@ def _alarm(line: Line) -> Happening:
 
 def _happening(key: str, level: str, name: str, line: Line) -> Happening:
     fields = line.fields
-    about = fields.get("destination", "") or fields.get("part", "") or fields.get("reason", "")
+    about = next((fields[key] for key in ("destination", "part", "subject", "reason") if fields.get(key)), "")
     return Happening(key, level, name, about, fields.get("code", ""), line.at, line.at, 1)
 
 

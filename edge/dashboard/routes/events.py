@@ -26,7 +26,9 @@ def page(request: Request) -> Response:
     def said(one: Happening) -> dict[str, Any]:
         key = f"event.{one.key}"
         advice = f"{key}.do"
-        return {"title": words(key, name=one.name), "advice": words(advice) if words.has(advice) else ""}
+        known = f"event.alarm.{one.name}"
+        name = words(known) if words.has(known) and one.key == "state.over" else one.name
+        return {"title": words(key, name=name), "advice": words(advice) if words.has(advice) else ""}
 
     return render(request, "events.html", found=found, kind=kind, kinds=KINDS, said=said)
 
