@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
+from custody.words import TEXTS, Language
 from render.pages import ACCENT, GRAY, PALE, RULE
 from render.pdf import A4_LANDSCAPE, BLACK, Attachment, Canvas, Colour, DocumentInfo, PdfWriter
 from render.typeface import BOLD, REGULAR, Typeface
-
-from custody.words import TEXTS, Language
 from router.receipt import Receipt, signed
 from router.receipt_check import MEDIA_TYPE, blank_comment, sealed
 from router.receipt_keys import SigningKey
