@@ -251,3 +251,12 @@ def test_empty_for_one_of_the_target_is_empty_for_all_of_it(tmp_path: Path, syst
 def test_backups_go_where_the_settings_say() -> None:
     assert backups_of(Path("/etc/ponte/.env")) == Path("/var/backups/ponte")
     assert backups_of(Path("/srv/box/.env")) == Path("/srv/box/backups")
+
+
+def test_an_old_root_is_shut_to_others(tmp_path: Path, system: System) -> None:
+    """Names of its folders are names of patients."""
+    layout = in_folder(tmp_path / "box", None)
+    (layout.root / "20250101_120000_1_DOE").mkdir(parents=True)
+    layout.root.chmod(0o755)
+    done(layout, system)
+    assert mode(layout.root) == 0o700
