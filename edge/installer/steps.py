@@ -63,8 +63,8 @@ class SystemUser:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder of this mode. One that is there gets the owner that it is to have, and with `closed` is shut to
-    others; what is in it is left."""
+    """A folder of this mode. One that is there gets the owner that it is to have, and is shut to others
+    with `closed`; what is in it is left."""
 
     path: Path
     mode: int
