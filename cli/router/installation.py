@@ -98,12 +98,15 @@ def _layout(folder: Path | None, settings: dict[str, str]) -> Layout:
 def _as_it_is(layout: Layout) -> Layout:
     from dataclasses import replace
 
-    from router.configfile import BadConfiguration, load
+    from installer.plan import configuration
+    from installer.variables import read
+    from router.configfile import BadConfiguration
 
     if not layout.env_file.exists():
         return layout
     try:
-        return replace(layout, root=load(None, {}, env_file=layout.env_file).dicom_root)
+        values = read(layout.env_file.read_text(encoding="utf-8"))
+        return replace(layout, root=configuration(values).dicom_root)
     except BadConfiguration as error:
         _end(error.problems)
 

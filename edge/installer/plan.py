@@ -11,8 +11,8 @@ from installer import steps, units, variables
 from installer.layout import Layout
 from installer.steps import Step
 from ponte.errors import InvalidRequest
-from router.config import EVERYWHERE
-from router.configfile import load
+from router.config import EVERYWHERE, RouterConfig
+from router.configfile import FILE_VARIABLE, load
 
 _OWNER_ONLY = 0o700
 _GENERATED_BYTES = 12
@@ -55,12 +55,12 @@ def install(
     if layout.env_file.exists():
         there = layout.env_file.read_text(encoding="utf-8")
         plan.different = variables.difference(there, settings)
-        found = load(_yaml(variables.read(there)), {}, env_file=layout.env_file)
+        found = configuration(variables.read(there))
     else:
         given = _together(settings)
         values = {"DICOM_ROOT": str(layout.root), **given, **_passwords(given, plan, page=password)}
         written = steps.File(layout.env_file, _text(values), 0o600, layout.user)
-        found = load(_yaml(values), values)
+        found = configuration(values)
     if layout.is_system:
         plan.steps.append(steps.SystemUser(layout.user, run))
     plan.steps += [
@@ -97,10 +97,11 @@ def uninstall(layout: Layout, run: steps.Run = steps.run) -> Plan:
     return plan
 
 
-def _yaml(values: Mapping[str, str]) -> Path | None:
-    """The YAML file, where it is there by now."""
-    path = Path(values.get("ROUTER_CONFIG", ""))
-    return path if path.is_file() else None
+def configuration(values: Mapping[str, str]) -> RouterConfig:
+    """What a router makes of these variables. The YAML file that they name counts where it is there by now:
+    for a container they name it as the container sees it. Raises `BadConfiguration`."""
+    path = Path(values.get(FILE_VARIABLE, ""))
+    return load(path if path.is_file() else None, {**values, FILE_VARIABLE: ""})
 
 
 def _together(settings: Mapping[str, str]) -> dict[str, str]:
