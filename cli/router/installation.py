@@ -73,9 +73,10 @@ def install(
         "ROUTER_CONFIG": router_config, "DASHBOARD_HOST": dashboard_host,
     }  # fmt: skip
     settings = {name: value for name, value in given.items() if value is not None}
-    if not (yes or uninstall or dry_run) and sys.stdin.isatty():
-        settings |= _asked(settings)
     layout = _layout(folder, settings)
+    if not (yes or uninstall or dry_run or layout.env_file.exists()) and sys.stdin.isatty():
+        settings |= _asked(settings)
+        layout = _layout(folder, settings)
     _carry_out(layout, _plan(layout, settings, password=password, uninstall=uninstall), dry_run=dry_run)
     if not (dry_run or uninstall):
         _say_what_is_next(layout, start=start)

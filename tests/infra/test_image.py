@@ -26,7 +26,7 @@ from tests.corpus import ROOT
 from tests.hazards.test_router_backup import archive
 from tests.hazards.test_router_service import outgoing, send
 
-pytestmark = pytest.mark.image
+pytestmark = [pytest.mark.image, pytest.mark.exhaustive]
 
 ENTER = Path(__file__).with_name("enter.sh")
 USER = "10001"
