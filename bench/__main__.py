@@ -26,6 +26,7 @@ from bench import (
     send,
     soak,
     spool,
+    views,
     whole_job,
 )
 from bench.shapes import SHAPES
@@ -47,6 +48,7 @@ BENCHES = {
     "organise": organise,
     "forward": forward,
     "soak": soak,
+    "views": views,
 }
 ON_REQUEST = frozenset({"soak"})
 
