@@ -123,8 +123,8 @@ class Patrol:
         return "sound" if digest.digest() == instance.sha256 else "damaged"
 
     def _put_away(self, instance: Instance) -> str:
-        """Its id there. First into quarantine, then out of the spool, then the row: cut short after any of these, the next
-        start finds either the damaged file again, or a row without its file."""
+        """Its id there. First into quarantine, then out of the spool, then the row: cut short after any of
+        these, the next start finds either the damaged file again, or a row without its file."""
         record = QuarantineRecord(
             reason=_DAMAGED,
             detail="The bytes on the disk are not those that were received",
