@@ -1,7 +1,8 @@
 """Draws one image, or lists its header, in a process of its own: what is shown came from outside.
 
 `python -m dashboard.drawing` reads a JSON object a line, `{"do": "picture", "path": .., "most": ..}` or
-`{"do": "header", "path": ..}`, and answers each with a JSON line, `{"bytes": n}` followed by so many bytes, or `{"error": code}`.
+`{"do": "header", "path": ..}`. It answers each with a JSON line, `{"bytes": n}` followed by so many bytes, or
+`{"error": code}`.
 """
 
 from __future__ import annotations

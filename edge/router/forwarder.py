@@ -434,7 +434,8 @@ class _Batch:
             one = load(delivery, self._workers.spool.path_of(delivery.place))
             try:
                 if self._workers.transform is not None:
-                    one.outgoing = one.whole = self._workers.transform(one.outgoing)
+                    one.replace_by(self._workers.transform(one.outgoing))
+                    one.whole = one.outgoing
             except PermanentError as error:
                 yield self._judge.refused(delivery, f"{error.code}: {error.detail}")
                 continue
@@ -473,7 +474,7 @@ class _Batch:
                 continue
             if outcome.stored:
                 self._transcoder.accepted(one)
-            yield self._judge.answered(one.delivery, outcome, sent_as=one.sent_as)
+            yield one.noted(self._judge.answered(one.delivery, outcome, sent_as=one.sent_as))
             if self._workers.stopping:
                 break
         yield from self._unanswered()

@@ -123,9 +123,10 @@ class Box:
         return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    """See `Box`. Of the session: each test uses studies of its own."""
+    """See `Box`. One for all of these tests: each uses studies of its own. Not of the session: where
+    Playwright runs, no other test can run a loop of its own."""
     with ExitStack() as stack:
         folder = tmp_path_factory.mktemp("box")
         live = stack.enter_context(storescp(folder))

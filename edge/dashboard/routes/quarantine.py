@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from dashboard.actions import Work, note, perform, safe_path
+from dashboard.actions import Work, ask_router, note, perform, safe_path
 from dashboard.flash import Flash
 from dashboard.page import Entry, render, words_of
 from dashboard.quarantined import content_path, some, why
@@ -93,11 +93,12 @@ def release(request: Request) -> Response:
     """Keep it after all, and forward it: the router does that, where it is whole and sound."""
     kept = _kept(request)
 
-    def work() -> Flash:
-        request.app.state.control("release", quarantine=kept.id)
-        return Flash("ok", "did.release")
+    def said(answer: dict[str, Any]) -> Flash:
+        if answer.get("released"):
+            return Flash("ok", "did.release")
+        return Flash("bad", "did.release.not", {}, str(answer.get("detail", "")))
 
-    return _done(request, "release", kept, work)
+    return _done(request, "release", kept, ask_router(request, "release", said, quarantine=kept.id))
 
 
 def purge_page(request: Request) -> Response:

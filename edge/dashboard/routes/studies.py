@@ -10,12 +10,12 @@ from urllib.parse import quote, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from dashboard.actions import perform
+from dashboard.actions import Said, ask_router, perform
 from dashboard.audit import study_key
-from dashboard.flash import Flash
+from dashboard.flash import Flash, Level
 from dashboard.page import Entry, render, words_of
 from dashboard.quarantined import why
 from dashboard.thumbs import LARGE, SMALL
@@ -133,61 +133,69 @@ def resend(request: Request) -> Response:
     """Send a study again: to all destinations, or to one."""
     destination = request.state.form.get("destination", "")
     arguments = {"destination": destination} if destination else {}
-    return _do(request, "resend", "did.resend", **arguments)
+    return _do(request, "resend", _counted("resend", "resent"), **arguments)
+
+
+def retry(request: Request) -> Response:
+    """Try at once what failed, and what waits."""
+    return _do(request, "retry", _counted("again", "retried"))
 
 
 def complete(request: Request) -> Response:
     """It is complete, though images might still come."""
-    return _do(request, "complete", "did.complete")
+    return _do(request, "complete", lambda _: Flash("ok", "did.complete"))
 
 
 def prioritise(request: Request) -> Response:
     """It goes before the others."""
-    return _do(request, "prioritise", "did.prioritise")
+    return _do(request, "prioritise", _counted("prioritise", "waiting"))
+
+
+def dismiss_page(request: Request) -> Response:
+    """What not trying any more would mean, and the second step."""
+    _operators_only(request)
+    with request.app.state.views() as views:
+        study = _study(request, views)
+    places = [one for one in map(arrived, study.destinations) if one.failed]
+    return render(request, "dismiss.html", study=study, base=_path(study.study_instance_uid), places=places)
+
+
+def dismiss(request: Request) -> Response:
+    """Try no more what one destination has refused. It stays here."""
+    destination = request.state.form.get("destination", "")
+    return _do(request, "dismiss", _counted("dismiss", "dismissed"), destination=destination)
 
 
 def delete(request: Request) -> Response:
     """Remove what is kept of it, for good. Only `force` removes what some destination has not had."""
-    uid = _known(request)
     force = request.state.form.get("force") == "yes"
 
-    def work() -> Flash:
-        said = request.app.state.control("delete", study=uid, force=force)
-        request.app.state.thumbs.forget(uid)
-        return Flash("ok", "did.delete", {"number": _count(said)})
+    def said(answer: dict[str, Any]) -> Flash:
+        request.app.state.thumbs.forget(request.path_params["uid"])
+        level: Level = "warn" if answer.get("files_left") else "ok"
+        return Flash(level, "did.delete", {"number": int(answer.get("deleted", 0))})
 
-    response = perform(request, "delete_unsent" if force else "delete", study_key(uid), _path(uid), work)
-    request.app.state.pulse.forget()
+    return _do(request, "delete", said, action="delete_unsent" if force else "delete", force=force)
+
+
+def _do(request: Request, verb: str, said: Said, *, action: str = "", **arguments: str | bool) -> Response:
+    """Ask the router to do it to this study, and come back to its page."""
     with request.app.state.views() as views:
-        left = views.study(uid)
-    return response if left is not None else RedirectResponse("/studies", 303)
-
-
-def _do(request: Request, verb: str, key: str, **arguments: str) -> Response:
-    uid = _known(request)
-
-    def work() -> Flash:
-        said = request.app.state.control(verb, study=uid, **arguments)
-        number = _count(said)
-        if verb != "complete" and not number:
-            return Flash("warn", f"{key}.none")
-        return Flash("ok", key, {"number": number} if verb != "complete" else {})
-
-    response = perform(request, verb, study_key(uid), _path(uid), work)
+        uid = _study(request, views).study_instance_uid
+    work = ask_router(request, verb, said, study=uid, **arguments)
+    response = perform(request, action or verb, study_key(uid), _path(uid), work)
     request.app.state.pulse.forget()
     return response
 
 
-def _count(said: dict[str, Any]) -> int:
-    """How many instances it was done to."""
-    return next(
-        (int(said[name]) for name in ("instances", "count", "deliveries", "removed") if name in said), 0
-    )
+def _counted(key: str, name: str) -> Said:
+    """Words for the number that an answer has: that nothing was done is said, too."""
 
+    def said(answer: dict[str, Any]) -> Flash:
+        number = int(answer.get(name, 0))
+        return Flash("ok", f"did.{key}", {"number": number}) if number else Flash("warn", f"did.{key}.none")
 
-def _known(request: Request) -> str:
-    with request.app.state.views() as views:
-        return _study(request, views).study_instance_uid
+    return said
 
 
 def _study(request: Request, views: Views) -> StudyView:
@@ -229,6 +237,9 @@ routes = [
     Route("/studies/{uid}", study_page, methods=["GET"]),
     Route("/studies/{uid}/pictures/{number:int}/{size}", picture, methods=["GET"]),
     Route("/studies/{uid}/resend", resend, methods=["POST"]),
+    Route("/studies/{uid}/retry", retry, methods=["POST"]),
+    Route("/studies/{uid}/dismiss", dismiss_page, methods=["GET"]),
+    Route("/studies/{uid}/dismiss", dismiss, methods=["POST"]),
     Route("/studies/{uid}/complete", complete, methods=["POST"]),
     Route("/studies/{uid}/prioritise", prioritise, methods=["POST"]),
     Route("/studies/{uid}/delete", delete_page, methods=["GET"]),

