@@ -21,7 +21,7 @@ from ponte.quarantine import FolderQuarantine
 from router.counters import Counters
 from router.intake import DiskLimits, SpoolIntake
 from router.listener import Endpoint
-from router.reception import SUCCESS, Asked, AssociationFacts, Ending, Intake, Referenced
+from router.reception import SUCCESS, Asked, AssociationFacts, Ending, Intake, Reception, Referenced
 from router.scp import ConnectionLimits, Scp
 from router.spool import Spool
 from router.startup import open_store
@@ -76,7 +76,7 @@ class Nothing:
     def association_closed(self, facts: AssociationFacts, how: Ending) -> None:
         pass
 
-    def begin(self, asked: Asked) -> _File:
+    def begin(self, asked: Asked) -> Reception:
         return _File(self._folder / f"{next(self._numbers)}.dcm", asked)
 
     def commitment_asked(

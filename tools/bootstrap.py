@@ -20,6 +20,8 @@ EDGE = "--edge" in sys.argv[1:]
 LOCK = os.path.join(ROOT, "requirements", "edge.txt" if EDGE else "dev.txt")
 MAKE_FONTS = os.path.join(ROOT, "tools", "fonts.py")
 FONTS = os.path.join(VENV, "share", "ponte", "fonts")
+HOMES = ("/home/", "/root/")
+OF_ALL = (os.path.join(ROOT, "pyproject.toml"), MAKE_FONTS)
 EDGE_FOLDERS = (".", "functions", "edge", os.path.join("layers", "ponte", "python"))
 COMMAND = "#!%s\nimport sys\n\nfrom cli.main import main\n\nsys.exit(main())\n"
 PREFERRED = ("3.13", "3.12", "3.14")
@@ -38,7 +40,7 @@ def fail(text: str) -> NoReturn:
 def digest() -> str:
     """Digest of all that the environment is made from."""
     value = hashlib.sha256(ROOT.encode())
-    for path in (LOCK, os.path.join(ROOT, "pyproject.toml"), MAKE_FONTS, os.path.abspath(__file__)):
+    for path in (LOCK, os.path.abspath(__file__), *(() if EDGE else OF_ALL)):
         with open(path, "rb") as stream:
             value.update(stream.read())
     return value.hexdigest()
@@ -76,6 +78,8 @@ def find_interpreter() -> Optional[str]:
     found: Dict[str, Optional[str]] = {}
     for command in candidates():
         path = shutil.which(command)
+        if EDGE and path and os.path.realpath(path).startswith(HOMES):
+            continue  # the service's user does not see it
         version = version_of(path) if path else None
         if version in PREFERRED and version not in found:
             found[version] = path

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
+from custody.words import TEXTS, Language
 from render.pages import ACCENT, GRAY, PALE, RULE
 from render.pdf import A4_LANDSCAPE, BLACK, Attachment, Canvas, Colour, DocumentInfo, PdfWriter
 from render.typeface import BOLD, REGULAR, Typeface
-
-from custody.words import TEXTS, Language
 from router.receipt import Receipt, signed
 from router.receipt_check import MEDIA_TYPE, blank_comment, sealed
 from router.receipt_keys import SigningKey
@@ -227,9 +226,7 @@ class _Paper:
     def _draw_foot(self, page: Canvas, number: int) -> None:
         uid = self._found["study"]["study_instance_uid"]
         page.text(_LEFT, 20, f"{self._texts['title']} · {uid}", REGULAR, 7, GRAY)
-        page.text_right(
-            _RIGHT, 20, self._texts["page"].format(number, len(self._pages)), REGULAR, 7, GRAY
-        )
+        page.text_right(_RIGHT, 20, self._texts["page"].format(number, len(self._pages)), REGULAR, 7, GRAY)
 
     def _time(self, text: str | None) -> str:
         if text is None:

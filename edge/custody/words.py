@@ -26,8 +26,8 @@ TEXTS: Final[dict[Language, dict[str, str]]] = {
         "NOTHING": "Nada recebido",
         "totals": "{} imagens: {} confirmadas, {} em andamento, {} recusadas ou abandonadas, {} dispensadas,"
         " {} sem destino, {} perdidas. Aqui: {} guardadas, {} removidas, {} ausentes. Em quarentena: {}.",
-        "digest": "O SHA-256 é do dataset, sem preâmbulo nem File Meta Information (PS3.10 7.1), como recebido."
-        " O status é o que o destino respondeu (C-STORE ou STOW-RS).",
+        "digest": "O SHA-256 é do dataset, sem preâmbulo nem File Meta Information (PS3.10 7.1), como"
+        " recebido. O status é o que o destino respondeu (C-STORE ou STOW-RS).",
         "signed": "Assinado com Ed25519: o arquivo receipt.json anexo a este PDF, e o PDF inteiro."
         " Conferir: ponte router verify ARQUIVO",
         "zone": "Horários em {}.",

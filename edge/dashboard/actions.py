@@ -9,17 +9,20 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
 from dashboard.audit import Line
-from dashboard.flash import Flash
+from dashboard.flash import Flash, Level
+from dashboard.words import WORDS
 from ponte.errors import InvalidRequest, PonteError
 
 Work = Callable[[], Flash]
+Said = Callable[[dict[str, Any]], Flash]
+"""Makes words of the router's answer."""
 
 
 def perform(request: Request, action: str, target: str, back: str, work: Work) -> RedirectResponse:
     """Do it, and go `back`. `target` names what it is done to in the audit log, without patient data.
 
-    `work` gives what really happened; what it raises is said with the words `problem.<code>` where there are
-    such words, and with the error's own text.
+    `work` gives what really happened. What it raises is said with the words `failed.<code>` where
+    there are such words, else with the error's own text.
     """
     try:
         flash, outcome = work(), "done"
@@ -50,8 +53,10 @@ def address_of(request: Request) -> str:
 
 
 def _failed(error: PonteError) -> Flash:
-    level = "warn" if isinstance(error, InvalidRequest) else "bad"
-    return Flash(level, "flash.failed", {"code": error.code}, error.detail)  # type: ignore[arg-type]
+    level: Level = "warn" if isinstance(error, InvalidRequest) else "bad"
+    if f"failed.{error.code}" in WORDS:
+        return Flash(level, f"failed.{error.code}")
+    return Flash(level, "flash.failed", {"code": error.code}, error.detail)
 
 
 def safe_path(text: str) -> str:

@@ -50,6 +50,9 @@ class DashboardConfig:
     idle_s: float = 3600.0
     session_s: float = 12 * 3600.0
     metrics_token: str = field(default="", repr=False, metadata={"secret": True})
+    configuration: Path | None = None
+    env_file: Path | None = None
+    """The files that all of it was read from."""
 
     @property
     def has_password(self) -> bool:
@@ -95,7 +98,19 @@ def read(
     if router is None or problems:
         raise BadConfiguration(problems)
     found = DashboardConfig(
-        router, host, port, operator, viewer, certificate, key, language, idle_s, longest_s, token
+        router,
+        host,
+        port,
+        operator,
+        viewer,
+        certificate,
+        key,
+        language,
+        idle_s,
+        longest_s,
+        token,
+        path,
+        env_file,
     )
     if problems := _disagreements(found):
         raise BadConfiguration(problems)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final, Literal
 
+Level = Literal["ok", "warn", "bad"]
+
 _MOST: Final = 500
 
 
@@ -15,7 +17,7 @@ _MOST: Final = 500
 class Flash:
     """`key` names the words; `detail` is what the router said, in its own."""
 
-    level: Literal["ok", "warn", "bad"]
+    level: Level
     key: str
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     detail: str = ""

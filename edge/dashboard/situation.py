@@ -31,7 +31,7 @@ _ROWS_FRESH_S: Final = 4.0
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known at a time. `status` is None unless the router answered. `heart` says whether it runs;
-    `silence` is why it did not answer."""
+    `silence` is why it did not answer, `rows_code` why its rows cannot be read."""
 
     at: float
     heart: Heart
@@ -43,6 +43,7 @@ class Facts:
     warning_bytes: int
     oldest_unforwarded_at: float | None
     quarantined: int
+    rows_code: str = ""
     root: str = field(repr=False, default="")
 
 
@@ -83,6 +84,8 @@ def judge(facts: Facts) -> Verdict:
 
 def _findings(facts: Facts) -> Iterator[Finding]:
     yield from _of_the_router(facts)
+    if facts.rows_code:
+        yield Finding("bad", "now.rows", "now.rows.do", {"code": facts.rows_code}, link="/logs")
     if facts.status is not None:
         for one in facts.destinations:
             yield from _of_a_destination(one)
@@ -192,10 +195,9 @@ class Pulse:
 
     def _gathered(self) -> Facts:
         heart, silence, status = self._status()
-        rows = self._rows_now()
-        if rows is None:
-            heart = "never" if heart == "stopped" else heart
-            rows = _Rows({}, None, 0)
+        rows, rows_code = self._rows_now()
+        if rows_code == NoRouterHere.default_code:
+            heart, rows_code = ("never" if heart == "stopped" else heart), ""
         root = self._config.dicom_root
         facts = Facts(
             at=self._now(),
@@ -208,6 +210,7 @@ class Pulse:
             warning_bytes=self._config.disk.warning_bytes,
             oldest_unforwarded_at=rows.oldest_unforwarded_at,
             quarantined=rows.quarantined,
+            rows_code=rows_code,
             root=str(root),
         )
         if status is None:
@@ -217,7 +220,6 @@ class Pulse:
             destinations=status.destinations,
             disk=status.disk if status.disk.total_bytes else facts.disk,
             oldest_unforwarded_at=status.oldest_unforwarded_at,
-            quarantined=sum(status.quarantine.values()),
         )
 
     def _status(self) -> tuple[Heart, str, Status | None]:
@@ -230,22 +232,22 @@ class Pulse:
         except (TypeError, ValueError, AttributeError):
             return "silent", "BAD_ANSWER", None
 
-    def _rows_now(self) -> _Rows | None:
-        """What the rows say, None where there are none. Seldom: they change little of the picture."""
+    def _rows_now(self) -> tuple[_Rows, str]:
+        """What the rows say, and why they cannot be read. Seldom: they change little of the picture."""
         now = self._now()
         if self._rows is not None and 0 <= now - self._rows[0] < _ROWS_FRESH_S:
-            return self._rows[1]
+            return self._rows[1], ""
         try:
             with self._views() as views:
                 rows = _Rows(
-                    {one.destination: one for one in views.queues()},
+                    {one.destination: one for one in views.queues() if one.active},
                     views.oldest_unforwarded_at(),
                     sum(views.quarantine_counts().values()),
                 )
-        except NoRouterHere:
-            return None
+        except PonteError as error:
+            return self._rows[1] if self._rows else _Rows({}, None, 0), error.code
         self._rows = (now, rows)
-        return rows
+        return rows, ""
 
     def _configured(self, queues: Mapping[str, QueueView]) -> tuple[Destination, ...]:
         """While the router says nothing: those that are configured, with what waits for them."""

@@ -231,6 +231,11 @@ def _joined(name: str, key: object) -> str:
     return f"{name}.{key}" if name else str(key)
 
 
+def all_variables(environment: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
+    """Those of the `.env` file, and of the environment, which wins."""
+    return {**_read_env_file(env_file), **environment}
+
+
 def own_variables(
     names: Iterable[str], environment: Mapping[str, str], env_file: Path | None, problems: list[str]
 ) -> dict[str, str]:

@@ -6,6 +6,7 @@ waiting is a query, not a list in memory.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -217,6 +218,16 @@ def resume(database: Database) -> int:
     """What was in hand when the router ended waits again, and may be there already; how many."""
     return database.run(
         "UPDATE deliveries SET state = 'waiting', unclear = 1, next_at = 0 WHERE state = 'sending'"
+    ).rowcount
+
+
+def put_back_all_but(database: Database, destination: str, numbers: Iterable[int]) -> int:
+    """What the rows say is in hand, and is not among these, waits again, and may be there already."""
+    return database.run(
+        "UPDATE deliveries SET state = 'waiting', unclear = 1, next_at = 0"  # noqa: S608
+        f" WHERE destination = ? AND {OPEN} AND state = 'sending'"
+        " AND number NOT IN (SELECT value FROM json_each(?))",
+        (destination, json.dumps(list(numbers))),
     ).rowcount
 
 

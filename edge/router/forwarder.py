@@ -35,6 +35,7 @@ from router.delivery_rows import Delivery, Result
 from router.destinations import DicomNode, Inbox, Target, WebServer
 from router.failpoint import failpoint
 from router.inbox import InboxWorkers
+from router.inhand import InHand
 from router.lanes import NAP_S, Lane
 from router.links import Link, Session, open_link
 from router.loads import Load, load
@@ -235,6 +236,7 @@ class InstanceWorkers:
         self.confirmed = confirmed
         self.transcoder = Transcoder(target.transcode, spool.folder)
         self.judge = Judge(target.retry)
+        self.in_hand = InHand(committer, target.name)
         self.stopping = False
         asks = isinstance(target, DicomNode) and target.commitment
         self._committing = Committing(lane, committer) if asks else None
@@ -360,7 +362,7 @@ class _Worker:
                 return delivery_rows.claim_probe(database, target.name, now)
             return delivery_rows.claim(database, target.name, target.batch_instances, target.batch_bytes, now)
 
-        claimed = run_apart(self._workers.committer, apply)
+        claimed = self._workers.in_hand.claim(apply, lambda claimed: claimed)
         self._settled(len(results))
         return claimed
 
@@ -374,6 +376,7 @@ class _Worker:
     def _settled(self, count: int) -> None:
         if count:
             failpoint("confirmed")
+        self._workers.in_hand.release(result.delivery.number for result in self._results[:count])
         for result in self._results[:count]:
             if result.state in ("sent", "skipped"):
                 self._workers.confirmed(result.delivery.number)
@@ -431,7 +434,8 @@ class _Batch:
             one = load(delivery, self._workers.spool.path_of(delivery.place))
             try:
                 if self._workers.transform is not None:
-                    one.outgoing = one.whole = self._workers.transform(one.outgoing)
+                    one.replace_by(self._workers.transform(one.outgoing))
+                    one.whole = one.outgoing
             except PermanentError as error:
                 yield self._judge.refused(delivery, f"{error.code}: {error.detail}")
                 continue
@@ -470,7 +474,7 @@ class _Batch:
                 continue
             if outcome.stored:
                 self._transcoder.accepted(one)
-            yield self._judge.answered(one.delivery, outcome, sent_as=one.sent_as)
+            yield one.noted(self._judge.answered(one.delivery, outcome, sent_as=one.sent_as))
             if self._workers.stopping:
                 break
         yield from self._unanswered()

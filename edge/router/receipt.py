@@ -138,7 +138,7 @@ def _entry(one: InstanceView, *, with_detail: bool) -> dict[str, Any]:
 def state_of(delivery: DeliveryView) -> str:
     """What a row says, in the words of a receipt: `skipped` is two things."""
     if delivery.state == "skipped":
-        return "dismissed" if delivery.detail.startswith(DISMISSED) else "already_there"
+        return "dismissed" if delivery.detail == DISMISSED else "already_there"
     if delivery.state == "sent" and delivery.wants_commitment:
         return "sent_awaiting_commitment"
     return delivery.state

@@ -72,7 +72,7 @@ def _verify_json(content: bytes, key: PublicKey) -> Receipt:
     named = made_by.get("key_id") if isinstance(made_by, dict) else None
     if signature.get("key_id") != key.id or _decoded(signature.get("public_key")) != key.raw:
         raise NotGenuine(
-            f"The receipt is signed with key {str(signature.get('key_id')):.32}; the key given is {key.id}",
+            f"The receipt is signed with key {signature.get('key_id')!s:.32}; the key given is {key.id}",
             code="OTHER_KEY",
         )
     if named != key.id or not key.verifies(_decoded(signature.get("value")), canonical(receipt)):
@@ -94,10 +94,12 @@ _no_float: Callable[[str], Any] = int  # raises ValueError: a receipt has whole 
 
 
 def _decoded(text: object) -> bytes:
+    """The bytes of base64 as we write it; nothing where the same bytes could be written otherwise."""
     try:
-        return base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+        found = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
     except (binascii.Error, ValueError):
         return b""
+    return found if base64.b64encode(found).decode("ascii") == text else b""
 
 
 def _attached_to(pdf: bytes, key: PublicKey) -> bytes:

@@ -84,8 +84,8 @@ def ensure_key(root: Path) -> SigningKey:
     if not key.exists():
         if (folder / PUBLIC_NAME).exists():
             raise InvalidRequest(
-                f"{FOLDER_NAME}/{KEY_NAME} is gone, and {PUBLIC_NAME} is there; expected both: bring it back from"
-                f" the backup, or remove {PUBLIC_NAME} to begin with a new key",
+                f"{FOLDER_NAME}/{KEY_NAME} is gone, and {PUBLIC_NAME} is there; expected both: bring it back"
+                f" from the backup, or remove {PUBLIC_NAME} to begin with a new key",
                 code="RECEIPT_KEY",
             )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -97,8 +97,8 @@ def ensure_key(root: Path) -> SigningKey:
         _write_once(public, _pem(found), 0o644)
     elif read_public_key(public).raw != found.public.raw:
         raise InvalidRequest(
-            f"{PUBLIC_NAME} is not that of {KEY_NAME}; expected its other half: remove {PUBLIC_NAME} to have it"
-            " written again",
+            f"{PUBLIC_NAME} is not that of {KEY_NAME}; expected its other half: remove {PUBLIC_NAME} to"
+            " have it written again",
             code="RECEIPT_KEY",
         )
     return found

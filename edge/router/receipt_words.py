@@ -35,8 +35,8 @@ _NEEDS_SOMEBODY: Final = ("lost", "failed", "quarantined_open", "nowhere", "dism
 
 
 def code_of(totals: Mapping[str, Any]) -> Code:
-    """`DELIVERED` only where the study is complete, every instance is confirmed by every destination it was to
-    go to, and nothing of it is in quarantine."""
+    """`DELIVERED` only where the study is complete, every instance is confirmed by every destination it was
+    to go to, and nothing of it is in quarantine."""
     if not totals["instances"] and not totals["quarantined_open"]:
         return "NOTHING"
     if any(totals[one] for one in _NEEDS_SOMEBODY):

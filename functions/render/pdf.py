@@ -5,8 +5,9 @@ reading order at the end, and the page tree, the bookmarks, the metadata and the
 them, so that memory grows by a few numbers a page and by nothing else. The output is only ever written to:
 no seek, no read, so a pipe will do.
 
-The structure is that of PDF/A-2b (ISO 19005-2), with attached files PDF/A-3b (ISO 19005-3), as far as our own tests can tell; the document says so of
-itself where all its fonts are embedded and all its pages are ours.
+The structure is that of PDF/A-2b (ISO 19005-2), and with attached files of PDF/A-3b (ISO 19005-3), as far as
+our own tests can tell; the document says so of itself where all its fonts are embedded and all its pages are
+ours.
 """
 
 from __future__ import annotations
@@ -287,7 +288,9 @@ class PdfWriter:
         """The entries that the catalog needs for attached files (7.7.4; ISO 19005-3, 6.8)."""
         if not self._attached:
             return b""
-        names = b" ".join(b"%b %d 0 R" % (text_string(name), number) for name, number in sorted(self._attached))
+        names = b" ".join(
+            b"%b %d 0 R" % (text_string(name), number) for name, number in sorted(self._attached)
+        )
         files = b" ".join(b"%d 0 R" % number for _, number in self._attached)
         return b"/AF [%b] /Names << /EmbeddedFiles << /Names [%b] >> >> " % (files, names)
 
@@ -444,7 +447,7 @@ def _printable(text: str) -> str:
 
 
 def _xmp(info: DocumentInfo, *, archival: int | None) -> str:
-    """The metadata packet (14.3.2). `archival` is the part of ISO 19005 that the document claims to follow."""
+    """The metadata packet (14.3.2). `archival` is the part of ISO 19005 that the document says it follows."""
     return _XMP.format(
         title=escape(_printable(info.title)),
         language=escape(_printable(info.language)),

@@ -67,8 +67,8 @@ class Box:
             return False
         return answers(self.scp_port)
 
-    def send(self, *datasets: FileDataset, calling: str = "CT1") -> None:
-        """By DCMTK's storescu, in one association; it is answered with success for each."""
+    def send(self, *datasets: FileDataset, calling: str = "CT1", must_succeed: bool = True) -> None:
+        """By DCMTK's storescu, in one association."""
         folder = self.folder / "outgoing"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -78,11 +78,20 @@ class Box:
         found = subprocess.run(
             [*command, str(folder)], capture_output=True, text=True, timeout=60, check=False
         )
-        assert found.returncode == 0, found.stderr
+        assert not must_succeed or found.returncode == 0, found.stderr
 
     def views(self) -> Views:
         """What the rows say."""
         return Views(self.root)
+
+    def has(self, study_instance_uid: str) -> bool:
+        """True once a page would show the study."""
+        with self.views() as views:
+            return views.study(study_instance_uid) is not None
+
+    def audit(self) -> str:
+        """All that was done on the pages."""
+        return (self.root / ".spool" / "log" / "audit.log").read_text()
 
     def until(self, check: Callable[[], bool], msg: str, timeout_s: float = 20) -> None:
         """Poll."""
@@ -114,9 +123,10 @@ class Box:
         return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    """See `Box`. Of the session: each test uses studies of its own."""
+    """See `Box`. One for all of these tests: each uses studies of its own. Not of the session: where
+    Playwright runs, no other test can run a loop of its own."""
     with ExitStack() as stack:
         folder = tmp_path_factory.mktemp("box")
         live = stack.enter_context(storescp(folder))

@@ -15,7 +15,7 @@ def test_one_glance_says_which_destination_is_dead_and_what_to_do(box: Box) -> N
     box.send(make_ct(1, StudyInstanceUID="1.2.3.1"))
     page = box.page()
     expect(page.locator("h1")).to_have_text("archive não responde")
-    expect(page.locator(".verdict")).to_contain_text("guardada no disco")
+    expect(page.locator(".verdict")).to_contain_text("no disco")
     shot(page, "now-desktop")
     assert severe(page) == []
 

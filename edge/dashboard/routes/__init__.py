@@ -7,9 +7,23 @@ from typing import Final
 from starlette.routing import BaseRoute
 
 from dashboard.page import Entry
-from dashboard.routes import health, login, now
+from dashboard.routes import (
+    diagnostics,
+    doctor,
+    events,
+    health,
+    login,
+    logs,
+    now,
+    quarantine,
+    receipt,
+    settings,
+    studies,
+)
 
-_MODULES: Final = (now, login, health)
+_MODULES: Final = (
+    now, studies, quarantine, doctor, logs, events, settings, diagnostics, receipt, login, health,
+)  # fmt: skip
 
 
 def routes() -> list[BaseRoute]:

@@ -41,6 +41,7 @@ def ready(request: Request) -> Response:
         status = facts.status
         silent = "ROUTER_SILENT" if facts.heart == "silent" else "ROUTER_NOT_RUNNING"
         codes = [silent] if status is None else not_ready(status.refusing)
+        codes += ["ROWS_UNREADABLE"] if facts.rows_code else []
     return JSONResponse({"ready": not codes, "reasons": codes}, 503 if codes else 200)
 
 

@@ -131,9 +131,9 @@ def retry(request: Request) -> Response:
 
 
 def _retried(name: str, said: dict[str, Any]) -> Flash:
-    number = int(said.get("instances") or said.get("count") or 0)
+    number = int(said.get("retried", 0))
     if not number:
-        return Flash("warn", "did.retry.none", {"name": name})
+        return Flash("ok", "did.retry.none", {"name": name})
     return Flash("ok", "did.retry", {"number": number, "name": name})
 
 

@@ -8,10 +8,9 @@ function exchange(html) {
   next.innerHTML = html;
   const before = headline(now);
   const focused = document.activeElement?.closest?.("form")?.outerHTML;
-  for (const part of next.content.querySelectorAll(":scope > [data-part]")) {
-    const here = now.querySelector(`:scope > [data-part="${part.dataset.part}"]`);
-    if (!here) { now.replaceChildren(...next.content.childNodes); break; }
-    if (here.outerHTML !== part.outerHTML) here.replaceWith(part.cloneNode(true));
+  for (const part of [...next.content.children]) {
+    const here = [...now.children].find((one) => one.dataset.part === part.dataset.part);
+    if (here && here.outerHTML !== part.outerHTML) here.replaceWith(part);
   }
   if (focused) [...now.querySelectorAll("form")].find((one) => one.outerHTML === focused)?.querySelector("button")?.focus();
   if (headline(now) !== before) {

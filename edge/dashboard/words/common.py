@@ -52,6 +52,27 @@ TEXTS: Final = {
     "page.first": ("Voltar ao início", "Back to the first"),
     "page.back": ("Voltar", "Back"),
     "flash.failed": ("Não foi feito ({code}).", "It was not done ({code})."),
+    "failed.NOT_RUNNING": (
+        "Não foi feito: o roteador não está em execução.",
+        "It was not done: the router is not running.",
+    ),
+    "failed.NOT_OPEN": (
+        "Nada a fazer: o estudo já estava completo.",
+        "Nothing to do: the study was complete already.",
+    ),
+    "failed.NOT_SENT": (
+        "Não foi apagado: há imagens que um destino ainda não tem.",
+        "It was not deleted: there are images that a destination has not had yet.",
+    ),
+    "failed.NOT_FOUND": ("Não foi feito: já não existe.", "It was not done: it is no longer there."),
+    "failed.TIMEOUT": (
+        "O roteador não respondeu a tempo; pode ter feito mesmo assim. Confira antes de repetir.",
+        "The router did not answer in time; it may have done it all the same. Look before you repeat it.",
+    ),
+    "failed.BUSY": (
+        "Não foi feito: o roteador está ocupado. Tente de novo.",
+        "It was not done: the router is busy. Try again.",
+    ),
     "error.400": ("O pedido não pôde ser lido", "The request cannot be read"),
     "error.400.do": ("Volte e tente de novo.", "Go back and try again."),
     "error.401": ("Sua sessão terminou", "Your session is over"),
@@ -99,6 +120,11 @@ TEXTS: Final = {
     "error.norows.do": (
         "O roteador nunca rodou nesta pasta: {root}. Inicie-o, ou confira DICOM_ROOT.",
         "No router has ever run on this folder: {root}. Start it, or check DICOM_ROOT.",
+    ),
+    "error.unreadable": ("As linhas não podem ser lidas", "The rows cannot be read"),
+    "error.unreadable.do": (
+        "O roteador e esta página devem ser da mesma versão e do mesmo usuário.",
+        "The router and this page have to be of the same version, and of the same user.",
     ),
     "error.rows": ("As linhas não podem ser lidas agora", "The rows cannot be read now"),
     "error.rows.do": ("Tente de novo em alguns segundos.", "Try again in a few seconds."),

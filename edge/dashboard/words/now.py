@@ -40,6 +40,11 @@ TEXTS: Final = {
         "Ele está em execução, mas não respondeu a esta página ({code}). Se continuar por mais de um minuto, reinicie-o: sudo systemctl restart ponte-router",
         "It runs, and did not answer this page ({code}). If that goes on for more than a minute, restart it: sudo systemctl restart ponte-router",
     ),
+    "now.rows": ("O banco de dados do roteador não pode ser lido", "The router's database cannot be read"),
+    "now.rows.do": (
+        "O que esta página mostra pode estar velho ({code}). Se continuar, veja o Registro; confira se o disco responde, e se o roteador e esta página são da mesma versão.",
+        "What this page shows may be old ({code}). If that goes on, see the Log; check that the disk answers, and that the router and this page are of the same version.",
+    ),
     "now.refusing": ("Novas imagens são recusadas", "New images are refused"),
     "now.refusing.disk.do": (
         "O disco está quase cheio. Os aparelhos guardam as imagens e tentam de novo. Libere espaço: veja se um destino parado está retendo imagens, e esvazie a quarentena.",
@@ -174,10 +179,7 @@ TEXTS: Final = {
         "{name} is paused. What comes for it waits.",
     ),
     "did.resume": ("{name} voltou a receber.", "{name} is sent to again."),
-    "did.retry.none": (
-        "Nada a tentar de novo: nada espera por {name}.",
-        "Nothing to try again: nothing waits for {name}.",
-    ),
+    "did.retry.none": ("O envio para {name} é tentado agora.", "{name} is tried now."),
     "did.retry.one": ("{number} imagem será tentada agora.", "{number} image is tried now."),
     "did.retry.other": ("{number} imagens serão tentadas agora.", "{number} images are tried now."),
     "link.logs": ("Abrir o Registro", "Open the Log"),
