@@ -32,8 +32,6 @@ _DAY_S: Final = 86400.0
 _GIB: Final = 1 << 30
 _PLANNING_S: Final = 900.0
 _DRAINING_S: Final = 3600.0
-_COMMIT_S: Final = 10.0
-"""So that a single failure, which the next look does not find again, wakes nobody."""
 _REASONS: Final = 5
 
 
@@ -53,12 +51,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From when on. `unforwarded_s` and `alert_after_s` are by destination."""
+    """From when on. `unforwarded_s` and `alert_after_s` are by destination; `look_s` is from one look to the
+    next."""
 
     unforwarded_s: Mapping[str, float]
     disk_bytes: int
     disk_days: float
     certificate_days: float
+    look_s: float
     alert_after_s: Mapping[str, float]
 
 
@@ -165,9 +165,10 @@ def _not_receiving(observed: Observed, _: Limits) -> Iterator[Finding]:
     yield Finding(NOT_RECEIVING, "draining", why == "draining", {"reason": "draining"}, _DRAINING_S)
 
 
-def _cannot_commit(observed: Observed, _: Limits) -> Iterator[Finding]:
+def _cannot_commit(observed: Observed, limits: Limits) -> Iterator[Finding]:
+    """A single failure, which the next look does not find again, wakes nobody."""
     holds = not observed.commits if observed.commits is not None else False
-    yield Finding(CANNOT_COMMIT, "", holds, hold_s=_COMMIT_S)
+    yield Finding(CANNOT_COMMIT, "", holds, hold_s=limits.look_s / 2)
 
 
 def _quarantine_grew(observed: Observed, _: Limits) -> Iterator[Finding]:
@@ -194,9 +195,9 @@ def _certificates_expire(observed: Observed, limits: Limits) -> Iterator[Finding
         yield Finding(CERTIFICATE_EXPIRES, subject, days < limits.certificate_days, values)
 
 
-def _folders_gone(observed: Observed, _: Limits) -> Iterator[Finding]:
+def _folders_gone(observed: Observed, limits: Limits) -> Iterator[Finding]:
     for name, is_there in observed.folders.items():
-        yield Finding(WATCH_FOLDER_GONE, name, not is_there, hold_s=60.0)
+        yield Finding(WATCH_FOLDER_GONE, name, not is_there, hold_s=4 * limits.look_s)
 
 
 def _parts_failed(observed: Observed, _: Limits) -> Iterator[Finding]:

@@ -96,7 +96,7 @@ Vence em {expires}. Depois disso, as conexões TLS com ele deixam de funcionar.
     "WATCH_FOLDER_GONE": """
 A pasta vigiada para ZIPs não está acessível
 
-Os ZIPs deixados ali não são recolhidos até ela voltar.
+{subject}: os ZIPs deixados ali não são recolhidos até ela voltar.
 
 1. O compartilhamento de rede está montado?
 2. As permissões da pasta mudaram?
@@ -204,7 +204,7 @@ It expires on {expires}. After that, TLS connections with it fail.
     "WATCH_FOLDER_GONE": """
 The folder watched for ZIPs cannot be reached
 
-ZIPs dropped there are not taken until it is back.
+{subject}: ZIPs dropped there are not taken until it is back.
 
 1. Is the network share mounted?
 2. Did the folder's permissions change?

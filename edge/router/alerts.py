@@ -156,6 +156,7 @@ class Alerts:
             disk_bytes=self._disk.warning_bytes,
             disk_days=config.disk_days,
             certificate_days=config.certificate_days,
+            look_s=config.every_s,
             alert_after_s={one.name: one.retry.alert_after_s for one in targets},
         )
 

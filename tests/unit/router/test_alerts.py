@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import ssl
 import string
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,10 +26,14 @@ from router.alert_memory import FILE_NAME, MOST_WAITING, Memory, raised, read
 from router.alert_notice import KINDS, TEST, Notice, State, Values
 from router.alert_texts import WORDS, Letter, letter
 from router.alerts import Alerts, Sources
+from router.committer import NotCommitted
 from router.config import AlertsConfig, DiskConfig, ListenerConfig, RouterConfig, TlsConfig
+from router.database import Database
 from router.destinations import Target, read_destinations
 from router.views import QueueView
 from tests.authority import Authority
+from tests.factories import make_ct
+from tests.unit.router.store import Store
 
 GIB = 1 << 30
 DAY_S = 86400.0
@@ -665,3 +670,35 @@ def test_a_value_cannot_break_a_title(tmp_path: Path) -> None:
 def test_a_notice_survives_json() -> None:
     found = notice()
     assert Notice.read(json.loads(json.dumps(found.plain()))) == found
+
+
+# whether rows can be written
+
+
+def test_a_probe_really_writes_and_counts_where_it_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    try:
+        log = tmp_path / ".spool/router.db-wal"
+        store.committer.run(lambda database: database.touch())
+        checkpointed = sqlite3.connect(tmp_path / ".spool/router.db", isolation_level=None)
+        checkpointed.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        checkpointed.close()
+        assert log.stat().st_size == 0
+        store.committer.probe()
+        assert log.stat().st_size > 0
+        assert store.committer.failures == 0
+
+        def full(_: Database) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(Database, "commit", full)
+        with pytest.raises(NotCommitted):
+            store.committer.probe()
+        assert store.committer.failures == 1
+        monkeypatch.undo()
+        store.committer.probe()
+        assert store.send(make_ct()) == 0
+    finally:
+        store.close()
