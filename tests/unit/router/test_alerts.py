@@ -341,12 +341,19 @@ def test_quarantine_is_told_when_it_grows_and_not_again_while_it_does(box: Box) 
     box.quarantine = {"NO_PIXEL_DATA": 3, "UID_CONFLICT": 5}
     assert box.look() == []
     assert box.look(QUIET_S) == []
-    assert box.look(CLEAR_S) == []  # over, and not told: nothing was mended
+    assert box.look(CLEAR_S) == [("QUARANTINE_GREW", "", "reminder")]  # what has come since; nothing is over
+    assert box.told[0].values == {"reasons": "UID_CONFLICT 5, NO_PIXEL_DATA 3", "count": 8, "more": 8}
     box.start()
     assert box.look() == []
     box.quarantine = {"UID_CONFLICT": 9}
     assert box.look() == [("QUARANTINE_GREW", "", "raised")]
     assert box.told[0].values == {"reasons": "UID_CONFLICT 9", "count": 9, "more": 1}
+
+
+def test_quarantine_of_which_all_was_told_is_not_told_again(box: Box) -> None:
+    box.quarantine = {"NO_PIXEL_DATA": 2}
+    box.look()
+    assert [box.look(QUIET_S), box.look(CLEAR_S), box.look(CLEAR_S)] == [[], [], []]
 
 
 def test_quarantine_that_shrinks_is_nobodys_alarm_and_grows_anew_from_there(box: Box) -> None:
