@@ -30,6 +30,7 @@ Key = tuple[str, str]
 """Kind and subject."""
 _DAY_S: Final = 86400.0
 _GIB: Final = 1 << 30
+_TREND_S: Final = 2 * 3600.0
 _PLANNING_S: Final = 900.0
 _DRAINING_S: Final = 3600.0
 _REASONS: Final = 5
@@ -150,10 +151,15 @@ def _not_planned(observed: Observed, _: Limits) -> Iterator[Finding]:
 
 
 def _disk_low(observed: Observed, limits: Limits) -> Iterator[Finding]:
-    disk, key = _said(observed)["disk"], (DISK_LOW, "")
-    free, days = disk["free_bytes"], disk["days_left"]
+    """How many days are left nobody knows right after a start."""
+    status, key = _said(observed), (DISK_LOW, "")
+    free, days = status["disk"]["free_bytes"], status["disk"]["days_left"]
     factor = observed.factor(key, 1.25)
-    low = free < limits.disk_bytes * factor or (days is not None and days < limits.disk_days * factor)
+    low: bool | None = free < limits.disk_bytes * factor
+    if not low and days is not None:
+        low = days < limits.disk_days * factor
+    elif not low and key in observed.raised and observed.now - status["started_at"] < _TREND_S:
+        low = None
     values = {"free_gib": round(free / _GIB, 1), "days": "-" if days is None else round(days, 1)}
     yield Finding(*key, low, values)
 

@@ -54,6 +54,7 @@ class Box:
     failing_since: float | None = None
     free_bytes: int = 500 * GIB
     days_left: float | None = None
+    started_at: float = 0.0
     refusing: str | None = None
     parts: dict[str, str] = field(default_factory=lambda: {"listeners": "running"})
     queue: QueueView = field(default_factory=queue)
@@ -124,6 +125,7 @@ class Box:
                     "failures": failures, "detail": "", "code": "PACS_ERROR" if failures else "",
                 }
             ],
+            "started_at": self.started_at,
             "disk": {"free_bytes": self.free_bytes, "total_bytes": 1, "days_left": self.days_left},
             "refusing": self.refusing, "quarantine": self.quarantine,
             "oldest_unforwarded_at": self.oldest_at,
@@ -291,6 +293,16 @@ def test_a_disk_is_low_by_its_space_or_by_its_days_and_well_with_a_quarter_more(
     assert [box.look(CLEAR_S) for _ in range(3)] == [[], [], []]
     box.free_bytes, box.days_left = 26 * GIB, 4.0
     box.look()
+    assert box.look(CLEAR_S) == [("DISK_LOW", "", "over")]
+
+
+def test_a_disk_whose_days_nobody_knows_since_the_restart_is_not_well_by_that(box: Box) -> None:
+    box.days_left = 2.0
+    assert box.look() == [("DISK_LOW", "", "raised")]
+    box.start()
+    box.days_left, box.started_at = None, box.now
+    assert [box.look(CLEAR_S) for _ in range(3)] == [[], [], []]
+    box.look(2 * 3600)
     assert box.look(CLEAR_S) == [("DISK_LOW", "", "over")]
 
 
