@@ -34,6 +34,14 @@ class Checkup:
         """The steps of one of them."""
         return [step for step in list(self.steps) if step.subject is subject]
 
+    def failed(self) -> list[tuple[int, Step]]:
+        """What failed, each with the number of its subject."""
+        return [
+            (self.subjects.index(step.subject), step)
+            for step in list(self.steps)
+            if step.found.state == "failed"
+        ]
+
     def run(self) -> None:
         """To its end."""
         try:

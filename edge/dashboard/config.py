@@ -98,7 +98,18 @@ def read(
     if router is None or problems:
         raise BadConfiguration(problems)
     found = DashboardConfig(
-        router, host, port, operator, viewer, certificate, key, language, idle_s, longest_s, token, path,
+        router,
+        host,
+        port,
+        operator,
+        viewer,
+        certificate,
+        key,
+        language,
+        idle_s,
+        longest_s,
+        token,
+        path,
         env_file,
     )
     if problems := _disagreements(found):

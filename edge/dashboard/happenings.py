@@ -24,6 +24,9 @@ _CHANGES: Final = {
     "associations accepted again": "accepting",
     "disk no longer low": "disk_well",
 }
+_OVER: Final = "alert over"
+_TOLD: Final = "told by hand"
+"""By the command line, or by a page, which is in the audit log besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Happening:
     who: str = ""
 
 
-def happenings(root: Path, log: Path, kind: str = "") -> list[Happening]:
+def happenings(root: Path, log: Path | None, kind: str = "") -> list[Happening]:
     """The newest first. `kind` is `alarm`, `state` or `action`, "" for all."""
     found: dict[tuple[str, ...], Happening] = {}
     for one in sorted([*_of_the_log(log), *_of_the_audit(root)], key=lambda one: one.last_at):
@@ -62,13 +65,19 @@ def _add(found: dict[tuple[str, ...], Happening], one: Happening) -> None:
     )
 
 
-def _of_the_log(log: Path) -> Iterator[Happening]:
+def _of_the_log(log: Path | None) -> Iterator[Happening]:
+    if log is None:
+        return
     for line in latest(log, Filter(level="INFO"), _MOST_LINES):
         if line.alarm:
             yield _alarm(line)
         elif line.message in _CHANGES:
             name = _CHANGES[line.message]
             yield _happening(f"state.{name}", "info", name, line)
+        elif line.message == _OVER:
+            yield _happening("state.over", "info", line.fields.get("code", ""), line)
+        elif line.message == _TOLD:
+            yield _happening("action.told", "info", line.fields.get("verb", ""), line)
 
 
 def _alarm(line: Line) -> Happening:
@@ -78,7 +87,7 @@ def _alarm(line: Line) -> Happening:
 
 def _happening(key: str, level: str, name: str, line: Line) -> Happening:
     fields = line.fields
-    about = fields.get("destination", "") or fields.get("part", "") or fields.get("reason", "")
+    about = next((fields[key] for key in ("destination", "part", "subject", "reason") if fields.get(key)), "")
     return Happening(key, level, name, about, fields.get("code", ""), line.at, line.at, 1)
 
 

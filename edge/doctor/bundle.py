@@ -32,7 +32,7 @@ from router import controlclient
 from router.config import RouterConfig
 from router.database import FILE_NAME
 from router.log import KEYS
-from router.logreader import files, log_file, tail
+from router.logreader import files, tail
 from router.spool import FOLDER_NAME
 from router.views import Views
 
@@ -109,7 +109,7 @@ class _Bundle:
             self._add("status.json", self._status, part_s)
             self._add("services.json", _services, 2 * part_s)
             self._add_doctor()
-            self._add_logs("router.log", log_file(self._box.root), _LOG_KEYS)
+            self._add_logs("router.log", self._log(), _LOG_KEYS)
             audit = self._box.root / FOLDER_NAME / "log" / "audit.log"
             self._add_logs("audit.log", audit, _AUDIT_KEYS)
             contents = {"made_at": _now(), "members": [asdict(one) for one in self._members]}
@@ -172,9 +172,16 @@ class _Bundle:
         steps, member.truncated = _gathered(examine(chosen), began + self._limits.doctor_s)
         self._write(member, _json(report(chosen, steps)), began)
 
-    def _add_logs(self, name: str, path: Path, keys: tuple[str, ...]) -> None:
+    def _log(self) -> Path | None:
+        """Where the router writes it; where the configuration cannot be read, where it usually is."""
+        config = self._box.config or RouterConfig(dicom_root=self._box.root)
+        return config.log_path
+
+    def _add_logs(self, name: str, path: Path | None, keys: tuple[str, ...]) -> None:
         """The file and those before it, the newest first, line by line with the known keys alone."""
         left = self._limits.log_bytes
+        if path is None:
+            return
         for number, one in enumerate(files(path)):
             began, member = time.monotonic(), Member(f"log/{name}" + (f".{number}" if number else ""))
             lines = tail(one, min(left, self._limits.member_bytes)) if left > 0 else []

@@ -103,14 +103,10 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
         " whether the machine is on and has its cable.",
     ),
     "ping.impossible": (
-        "Este usuário não pode enviar ping, e o programa ping não está instalado.",
-        "This user may not ping, and the program ping is not there or may not either.",
-    ),
-    "ping.impossible_advice": (
-        "Não é preciso: a porta TCP diz mais. Para permitir: sysctl net.ipv4.ping_group_range, ou o pacote"
-        " iputils-ping.",
-        "It is not needed: the TCP port says more. To allow it: sysctl net.ipv4.ping_group_range, or the"
-        " package iputils-ping.",
+        "Não foi feito: este usuário não pode enviar ping, e o programa ping não está instalado ou também não"
+        " pode. Não é preciso: a porta TCP diz mais.",
+        "Not done: this user may not ping, and the program ping is not there or may not either. It is not"
+        " needed: the TCP port says more.",
     ),
     # port
     "tcp.open": (

@@ -150,7 +150,7 @@ def _ping_program(address: str) -> Found:
     """Where no such socket is to be had: the program that may."""
     program = shutil.which("ping", path=f"{os.environ.get('PATH', os.defpath)}:/bin:/usr/bin:/sbin")
     if program is None:
-        return Found("skipped", (Phrase("ping.impossible"),), (Phrase("ping.impossible_advice"),))
+        return Found("skipped", (Phrase("ping.impossible"),))
     began = time.monotonic()
     try:
         done = subprocess.run(
@@ -163,4 +163,4 @@ def _ping_program(address: str) -> Found:
         return _answered(address, time.monotonic() - began)
     if done.returncode == 1:
         return _silent(address)
-    return Found("skipped", (Phrase("ping.impossible"),), (Phrase("ping.impossible_advice"),))
+    return Found("skipped", (Phrase("ping.impossible"),))

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 from router.log import KEYS
-from router.spool import FOLDER_NAME
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LONGEST_LINE: Final = 16 << 10
@@ -74,11 +73,6 @@ class Filter:
 
 
 PARTS: Final = tuple(sorted({*_PARTS.values()}))
-
-
-def log_file(root: Path) -> Path:
-    """Where the router writes its log."""
-    return root / FOLDER_NAME / "log" / "router.log"
 
 
 def read_line(text: bytes) -> Line | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -14,6 +15,7 @@ from router.configfile import ENVIRONMENT, all_variables
 
 Origin = Literal["environment", "env_file", "yaml", "default"]
 _LISTENERS: Final = ("HTR_IP", "SCP_PORT", "SCP_SECOND_PORT")
+_STEP: Final = re.compile(r"[^.\[\]]+")
 _TARGET: Final = ("TARGET_HOST", "TARGET_PORT", "TARGET_AET")
 
 
@@ -32,39 +34,52 @@ def settings(
     config: RouterConfig, path: Path | None, environment: Mapping[str, str], env_file: Path | None
 ) -> list[Setting]:
     """All of them, in the order of `RouterConfig`."""
-    where = _Where(_read(path), environment, all_variables({}, env_file))
+    where = _Where(_read(path), environment, all_variables({}, env_file), len(config.destinations))
     return [Setting(name, str(value), *where.of(name)) for name, value in _flat("", config.shown())]
 
 
 class _Where:
     def __init__(
-        self, said: Mapping[str, Any], environment: Mapping[str, str], env_file: Mapping[str, str]
+        self,
+        said: Mapping[str, Any],
+        environment: Mapping[str, str],
+        env_file: Mapping[str, str],
+        destinations: int,
     ) -> None:
         self._said = said
         self._environment = environment
         self._env_file = env_file
+        own = said.get("destinations")
+        self._made = destinations - len(own) if isinstance(own, list) else destinations
+        """How many destinations come before those of the file: the one that `TARGET_HOST` makes."""
 
     def of(self, name: str) -> tuple[Origin, str]:
         """What set it."""
-        for variable in self._variables(name):
-            for origin, there in (("environment", self._environment), ("env_file", self._env_file)):
-                for one in (variable, f"{variable}_FILE"):
-                    if there.get(one, "").strip():
-                        return origin, one  # type: ignore[return-value]
-        return ("yaml", "") if self._is_said(name) else ("default", "")
+        path: list[str | int] = [int(one) if one.isdigit() else one for one in _STEP.findall(name)]
+        if path[0] == "destinations" and len(path) > 1 and isinstance(path[1], int):
+            path[1] -= self._made
+        for variable in self._variables(name, path):
+            for one in (variable, f"{variable}_FILE"):
+                if self._environment.get(one, "").strip():
+                    return "environment", one
+                if self._env_file.get(one, "").strip():
+                    return "env_file", one
+        return ("yaml", "") if self._is_said(path) else ("default", "")
 
-    def _variables(self, name: str) -> tuple[str, ...]:
-        first = name.partition("[")[0].partition(".")[0]
-        if first == "listeners":
+    def _variables(self, name: str, path: list[str | int]) -> tuple[str, ...]:
+        if path[0] == "listeners":
             return _LISTENERS
-        if first == "destinations" and "destinations" not in self._said:
+        if path[0] == "destinations" and len(path) > 1 and isinstance(path[1], int) and path[1] < 0:
             return _TARGET
         return tuple(variable for variable, setting in ENVIRONMENT.items() if setting == name)
 
-    def _is_said(self, name: str) -> bool:
+    def _is_said(self, path: Sequence[str | int]) -> bool:
         found: Any = self._said
-        for part in name.partition("[")[0].split("."):
-            if not isinstance(found, dict) or part not in found:
+        for part in path:
+            if isinstance(part, int):
+                if not isinstance(found, list) or not 0 <= part < len(found):
+                    return False
+            elif not isinstance(found, dict) or part not in found:
                 return False
             found = found[part]
         return True

@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from router.logreader import log_file
 from tests.browser.conftest import PHONE, Box, overflows, severe, shot
 
 pytestmark = [pytest.mark.browser]
 
 EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 PAGES = ("/doctor", "/logs", "/events", "/configuration", "/diagnostics")
+
+
+def log_file(root: Path) -> Path:
+    return root / ".spool" / "log" / "router.log"
 
 
 def write(box: Box, *lines: dict[str, Any]) -> None:

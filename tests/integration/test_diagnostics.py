@@ -22,7 +22,6 @@ from cli.main import app
 from doctor.bundle import BundleLimits, write_bundle
 from doctor.gather import gather
 from infra.local.process import Child, answers, free_port, wait_for
-from router.logreader import log_file
 from router.views import Views
 from tests.corpus import ROOT
 from tests.dcmtk import storescp
@@ -39,6 +38,10 @@ PATIENT_FIELDS = (
     "AdditionalPatientHistory", "ReasonForStudy",
 )  # fmt: skip
 SHORT_FIELDS = ("AccessionNumber", "StudyID", "StationName")
+
+
+def log_file(root: Path) -> Path:
+    return root / ".spool" / "log" / "router.log"
 
 
 def canary(number: int, **more: Any) -> FileDataset:
@@ -85,9 +88,6 @@ def box(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
             child.wait_until(lambda: answers(port), timeout_s=30, what="it listens")
             _send(tmp_path, port, canary(1), canary(2), without_pixels())
             wait_for(lambda: _refused(tmp_path) == 2, timeout_s=30, msg="refused by the destination")
-        if not log_file(tmp_path / "root").exists():
-            log_file(tmp_path / "root").parent.mkdir(exist_ok=True)
-            log_file(tmp_path / "root").write_bytes(log.read_bytes())
         yield tmp_path, environment
 
 

@@ -10,7 +10,6 @@ from starlette.routing import Route
 
 from dashboard.happenings import Happening, happenings
 from dashboard.page import Entry, render, words_of
-from router.logreader import log_file
 
 ENTRY: Final = Entry("events", "/events", "events")
 KINDS: Final = ("", "alarm", "state", "action")
@@ -18,16 +17,18 @@ KINDS: Final = ("", "alarm", "state", "action")
 
 def page(request: Request) -> Response:
     """All of them, or of one kind."""
-    root = request.app.state.config.router.dicom_root
+    router = request.app.state.config.router
     kind = request.query_params.get("kind", "")
     kind = kind if kind in KINDS else ""
-    found = happenings(root, log_file(root), kind)
+    found = happenings(router.dicom_root, router.log_path, kind)
     words = words_of(request)
 
     def said(one: Happening) -> dict[str, Any]:
         key = f"event.{one.key}"
         advice = f"{key}.do"
-        return {"title": words(key, name=one.name), "advice": words(advice) if words.has(advice) else ""}
+        known = f"event.alarm.{one.name}"
+        name = words(known) if words.has(known) and one.key == "state.over" else one.name
+        return {"title": words(key, name=name), "advice": words(advice) if words.has(advice) else ""}
 
     return render(request, "events.html", found=found, kind=kind, kinds=KINDS, said=said)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -11,7 +12,8 @@ from starlette.routing import Route
 
 from dashboard.page import Entry, render, text_of
 from dashboard.streams import Message, stream
-from router.logreader import LEVELS, PARTS, Filter, Follower, Line, latest, log_file
+from router.config import RouterConfig
+from router.logreader import LEVELS, PARTS, Filter, Follower, Line, latest
 
 ENTRY: Final = Entry("logs", "/logs", "logs")
 MOST_LINES: Final = 200
@@ -32,7 +34,7 @@ def page(request: Request) -> Response:
 
 
 def events(request: Request) -> Response:
-    """All that fits, since lines may have come since the page was made, then new lines as they are written."""
+    """All that fits, since more may have come since the page was made; then new lines as they come."""
     poll = _Poll(request)
     return stream(request, poll, _EVERY_S, end=poll.close)
 
@@ -80,8 +82,10 @@ def mark_of(line: Line) -> str:
     return _MARKS.get(line.level, "info")
 
 
-def _path(request: Request) -> Any:
-    return log_file(request.app.state.config.router.dicom_root)
+def _path(request: Request) -> Path:
+    """Of the log; where it is turned off one that is not there."""
+    router: RouterConfig = request.app.state.config.router
+    return router.log_path or router.dicom_root / "no log"
 
 
 routes = [

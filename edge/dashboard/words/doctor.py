@@ -11,8 +11,8 @@ TEXTS: Final = {
         "Tests the way to each modality and destination, step by step, and says what to do. Nothing is sent unless you ask for it.",
     ),
     "doctor.all": ("Testar tudo", "Test everything"),
-    "doctor.one": ("Testar", "Test"),
-    "doctor.one.of": ("Testar {name}", "Test {name}"),
+    "doctor.test": ("Testar", "Test"),
+    "doctor.test.of": ("Testar {name}", "Test {name}"),
     "doctor.store": ("Testar com envio", "Test and send"),
     "doctor.store.what": (
         "Também envia uma imagem de teste, do paciente PONTE^DOCTOR, e a procura no destino. Ela fica lá até alguém apagar.",
