@@ -11,7 +11,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from tests.browser.conftest import PHONE, Box, overflows, severe, shot
+from tests.browser.conftest import DESKTOP, PHONE, Box, overflows, severe, shot
 from tests.factories import make_ct
 
 pytestmark = [pytest.mark.browser]
@@ -53,6 +53,20 @@ def test_what_arrives_is_counted_live_and_never_out_of_a_total(box: Box) -> None
         shot(page, "now-receiving-desktop")
         assert severe(page) == []
     expect(page.locator("main")).to_contain_text("Nenhum aparelho está enviando.")
+
+
+def test_all_is_well_is_said_when_it_is(box: Box) -> None:
+    box.configure("pacs")
+    try:
+        page = box.page(size=PHONE)
+        expect(page.locator("h1")).to_have_text("Tudo em ordem", timeout=10_000)
+        expect(page.locator(".verdict.ok .level")).to_have_text("Em ordem")
+        assert severe(page) == []
+        shot(page, "now-well-phone")
+        page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+        shot(page, "now-well-desktop")
+    finally:
+        box.configure("pacs", "archive")
 
 
 def test_without_javascript_it_reloads_by_itself(box: Box) -> None:
