@@ -144,7 +144,7 @@ def test_the_same_alarm_again_and_again_is_one_event(box: Box) -> None:
     page.goto("/events")
     row = page.locator(".happenings li", has_text="grouped")
     expect(row).to_have_count(1)
-    expect(row).to_contain_text("Destino não recebe")
+    expect(row).to_contain_text("Destino não recebe: grouped")
     expect(row).to_contain_text("3 vezes")
     page.get_by_role("link", name="Alarmes").click()
     expect(page.locator(".happenings li", has_text="Ação:")).to_have_count(0)
@@ -231,6 +231,17 @@ def test_a_viewer_looks_and_changes_nothing(box: Box) -> None:
         assert page.locator("main form[method=post]").count() == 0, path
     answer = page.request.post("/doctor/run", form={"name": "archive"}, headers={"origin": box.url})
     assert answer.status == 403
+
+
+def test_nobody_is_asked_whom_the_configuration_does_not_have(box: Box) -> None:
+    page = box.page()
+    page.goto("/doctor")
+    button = page.get_by_role("button", name="Testar archive")
+    button.locator("xpath=..").locator("input[name=name]").evaluate(
+        "one => one.value = 'dicom://X@192.0.2.1:104'"
+    )
+    button.click()
+    expect(page.locator("h1")).to_have_text("Não existe")
 
 
 @pytest.mark.parametrize("language", ["pt-BR", "en"])
