@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE, Box, overflows, severe, shot
+from tests.factories import make_ct
 
 pytestmark = [pytest.mark.browser]
 
@@ -171,6 +172,20 @@ def test_markup_in_the_log_and_in_titles_is_text(box: Box) -> None:
     expect(page.locator(".line", has_text="live-xss")).to_be_visible()
     assert page.evaluate("window.hacked") is None
     assert page.locator("main img").count() == 0
+
+
+def test_a_calling_ae_title_of_markup_is_text_wherever_it_is_shown(box: Box) -> None:
+    """NET-11."""
+    title = "<img/src=x>\"'&"
+    box.send(make_ct(1, StudyInstanceUID="1.2.50.1"), calling=title)
+    page = box.page()
+    for path in ("/doctor", "/logs?text=img", "/events"):
+        page.goto(path)
+        assert page.locator("main img").count() == 0, path
+    page.goto("/doctor")
+    expect(page.locator(".peer h3", has_text="<img/src=x>")).to_be_visible()
+    expect(page.get_by_role("button", name=f"Testar {title}@127.0.0.1")).to_be_visible()
+    assert severe(page) == []
 
 
 def test_settings_say_where_each_value_comes_from_and_hide_what_is_secret(box: Box) -> None:
