@@ -8,6 +8,7 @@ COPY tools tools
 # Wheels by their digests; neither compiler nor installer is in what is copied on.
 RUN python3 tools/bootstrap.py --edge \
     && .venv/bin/python -m pip uninstall --quiet --yes pip
+COPY .env.example ./
 COPY cli cli
 COPY edge edge
 COPY functions/render functions/render

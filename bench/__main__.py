@@ -13,6 +13,7 @@ from typing import Any
 from bench import (
     assembly,
     classify,
+    dashboard,
     fetch,
     forward,
     imports,
@@ -46,6 +47,7 @@ BENCHES = {
     "classify": classify,
     "organise": organise,
     "forward": forward,
+    "dashboard": dashboard,
     "soak": soak,
 }
 ON_REQUEST = frozenset({"soak"})

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
-from cli.output import ExitCode, print_error, print_json, print_line
+from cli.output import ExitCode, print_error, print_json, print_line, whole_file
 from cli.router.app import ConfigOption, EnvOption, JsonOption, load, router
+from ponte.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from installer.layout import Layout
@@ -236,3 +237,24 @@ def upgrade(
     else:
         print_line(f"schema {done.before} -> {done.after}; the rows as they were: {done.rows}")
         print_line(f"backup: {done.backup or 'none'}")
+
+
+@router.command("card")
+def card(
+    out: Annotated[Path, typer.Option("-o", "--output", help="The PDF to write.")] = Path("ponte.pdf"),
+    language: Annotated[str, typer.Option("--lang", help="pt-BR or en.")] = "pt-BR",
+    page: Annotated[str, typer.Option(help="Address of the page, as people type it.")] = "",
+    config: ConfigOption = None,
+    env_file: EnvOption = Path(".env"),
+) -> None:
+    """The quick reference card, one A4 page with this box's own addresses."""
+    from installer.card import draw_card
+    from installer.card_texts import LANGUAGES
+
+    chosen = next((one for one in LANGUAGES if one == language), None)
+    if chosen is None:
+        raise InvalidRequest(f"--lang is {language!r:.20}; expected one of {', '.join(LANGUAGES)}")
+    found = load(config, env_file)
+    with whole_file(out) as stream:
+        draw_card(found, page, chosen, stream)
+    print_line(str(out))

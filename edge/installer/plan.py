@@ -55,11 +55,12 @@ def install(
     if layout.env_file.exists():
         there = layout.env_file.read_text(encoding="utf-8")
         plan.different = variables.difference(there, settings)
-        found = load(None, {}, env_file=layout.env_file)
+        found = load(_yaml(variables.read(there)), {}, env_file=layout.env_file)
     else:
-        values = {"DICOM_ROOT": str(layout.root), **settings, **_passwords(settings, plan, page=password)}
+        given = _together(settings)
+        values = {"DICOM_ROOT": str(layout.root), **given, **_passwords(given, plan, page=password)}
         written = steps.File(layout.env_file, _text(values), 0o600, layout.user)
-        found = load(None, values)
+        found = load(_yaml(values), values)
     if layout.is_system:
         plan.steps.append(steps.SystemUser(layout.user, run))
     plan.steps += [
@@ -70,6 +71,7 @@ def install(
     ]
     if layout.is_system:
         plan.steps.append(steps.Ownership(layout.root, layout.user))
+    plan.steps.append(steps.ReceiptKey(layout.root))
     if not layout.env_file.exists():
         plan.steps.append(written)
     for name, unit in units.texts(layout, program, found.grace_s).items():
@@ -93,6 +95,25 @@ def uninstall(layout: Layout, run: steps.Run = steps.run) -> Plan:
     if layout.is_system and there:
         plan.steps.append(steps.Command(["systemctl", "daemon-reload"], run))
     return plan
+
+
+def _yaml(values: Mapping[str, str]) -> Path | None:
+    """The YAML file, where it is there by now."""
+    path = Path(values.get("ROUTER_CONFIG", ""))
+    return path if path.is_file() else None
+
+
+def _together(settings: Mapping[str, str]) -> dict[str, str]:
+    """Where the YAML file has the listeners, or every destination, none of their variables may be set: empty
+    for one is empty for all."""
+    found = dict(settings)
+    for first, *others in (
+        ("HTR_IP", "SCP_PORT", "SCP_SECOND_PORT"),
+        ("TARGET_HOST", "TARGET_PORT", "TARGET_AET"),
+    ):
+        if found.get(first) == "":
+            found |= dict.fromkeys(others, "")
+    return found
 
 
 def _passwords(settings: Mapping[str, str], plan: Plan, *, page: bool) -> dict[str, str]:

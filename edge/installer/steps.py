@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from installer.owner import as_owner_of
+from router.receipt_keys import KEY_NAME, ensure_key
+from router.spool import FOLDER_NAME
+
 Run = Callable[[Sequence[str]], None]
 
 
@@ -131,6 +135,21 @@ class Ownership:
             for path in (Path(folder), *(Path(folder) / name for name in files)):
                 if path.lstat().st_uid != number:
                     yield path
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptKey:
+    """The key that receipts are signed with; one that is there is never touched."""
+
+    root: Path
+
+    def say(self) -> str:
+        path = self.root / FOLDER_NAME / KEY_NAME
+        return "" if path.exists() else f"make the key of the receipts, {path}"
+
+    def do(self) -> None:
+        with as_owner_of(self.root):
+            ensure_key(self.root)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 EXAMPLE: Final = Path(__file__).resolve().parents[2] / ".env.example"
-_LINE = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)")
+_LINE = re.compile(r"#?([A-Z][A-Z0-9_]*)=(.*)")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@,+-]*", re.ASCII)
 _SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY")
 _HIDDEN = "********"
@@ -21,6 +21,12 @@ def known() -> dict[str, str]:
 
 def _matches(text: str) -> list[re.Match[str]]:
     return [match for line in text.splitlines() if (match := _LINE.fullmatch(line))]
+
+
+def read(text: str) -> dict[str, str]:
+    """What a `.env` of ours sets."""
+    settings = [match for match in _matches(text) if not match[0].startswith("#")]
+    return {match[1]: match[2].strip("'\"") for match in settings}
 
 
 def filled(values: Mapping[str, str]) -> str:
@@ -49,11 +55,11 @@ def quoted(value: str) -> str:
 def difference(there: str, wanted: Mapping[str, str]) -> list[str]:
     """What a `.env` says otherwise than it was wanted, and what it does not have yet, a line each, secrets
     hidden: `- NAME=value` is there, `+ NAME=value` would be."""
-    found = {match[1]: match[2].strip("'\"") for match in _matches(there)}
+    found = read(there)
     lines: list[str] = []
     for name, default in known().items():
         value = wanted.get(name, default)
-        if name not in found:
+        if name not in found and (default or name in wanted):
             lines.append(f"+ {name}={_shown(name, value)}")
         elif name in wanted and found[name] != value:
             lines += [f"- {name}={_shown(name, found[name])}", f"+ {name}={_shown(name, value)}"]

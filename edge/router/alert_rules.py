@@ -51,9 +51,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From when on. `alert_after_s` is by destination."""
+    """From when on. `unforwarded_s` and `alert_after_s` are by destination."""
 
-    unforwarded_s: float
+    unforwarded_s: Mapping[str, float]
     disk_bytes: int
     disk_days: float
     certificate_days: float
@@ -133,7 +133,8 @@ def _images_wait(observed: Observed, limits: Limits) -> Iterator[Finding]:
         since = queue.oldest_waiting_at
         age = observed.now - since if since is not None else 0.0
         values = {"minutes": int(age / 60), "waiting": queue.waiting + queue.sending}
-        yield Finding(*key, age > limits.unforwarded_s * observed.factor(key, 0.8), values, since=since)
+        limit = limits.unforwarded_s.get(name, float("inf")) * observed.factor(key, 0.8)
+        yield Finding(*key, age > limit, values, since=since)
 
 
 def _disk_low(observed: Observed, limits: Limits) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from router.alert_memory import FILE_NAME, Memory
 from router.alert_notice import CANNOT_COMMIT, Notice
 from router.alert_rules import Limits, Observed, findings
 from router.config import RouterConfig
+from router.deliveries import waits_for_study
 from router.destinations import Target
 from router.housekeeping import SteadyClock
 from router.spool import FOLDER_NAME
@@ -53,6 +54,7 @@ class Alerts:
     ) -> None:
         self._config = config.alerts
         self._disk = config.disk
+        self._study_s = config.studies.limit_s
         self._sources = sources
         self._now = now or SteadyClock()
         self._failures = sources.failures()
@@ -146,13 +148,17 @@ class Alerts:
             return None, None
 
     def _limits(self) -> Limits:
-        config = self._config
+        """Where whole studies go, images may wait for the end of theirs besides."""
+        config, targets = self._config, self._sources.targets()
         return Limits(
-            unforwarded_s=config.unforwarded_s,
+            unforwarded_s={
+                one.name: config.unforwarded_s + (self._study_s if waits_for_study(one) else 0.0)
+                for one in targets
+            },
             disk_bytes=self._disk.warning_bytes,
             disk_days=config.disk_days,
             certificate_days=config.certificate_days,
-            alert_after_s={one.name: one.retry.alert_after_s for one in self._sources.targets()},
+            alert_after_s={one.name: one.retry.alert_after_s for one in targets},
         )
 
 

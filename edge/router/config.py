@@ -33,6 +33,7 @@ SECURITIES: Final = ("starttls", "tls", "none")
 _FIRST_PORT_FOR_ALL = 1024
 _MAILBOX: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[a-z0-9-]+(\.[a-z0-9-]+)*", re.ASCII | re.IGNORECASE)
 _NAMESPACE: Final = re.compile(r"(?!AWS/)[\w.#/:-]{1,255}", re.ASCII)
+_SITE_DIMENSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SITE: Final = re.compile(r"[\w. -]{1,64}")
 
 
@@ -106,7 +107,8 @@ def _site(value: str) -> str:
 
 
 def _site_dimension(value: str) -> str:
-    return _site(value) if value.isascii() and value else f"{value!r} does not fit; expected ASCII"
+    fits = _SITE_DIMENSION.fullmatch(value)
+    return "" if fits else f"{value!r} does not fit; expected up to 64 of a-z, A-Z, 0-9, - and _"
 
 
 def _namespace(value: str) -> str:

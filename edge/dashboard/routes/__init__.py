@@ -16,12 +16,13 @@ from dashboard.routes import (
     logs,
     now,
     quarantine,
+    receipt,
     settings,
     studies,
 )
 
 _MODULES: Final = (
-    now, studies, quarantine, doctor, logs, events, settings, diagnostics, login, health,
+    now, studies, quarantine, doctor, logs, events, settings, diagnostics, receipt, login, health,
 )  # fmt: skip
 
 

@@ -93,8 +93,8 @@ TEXTS: Final = {
     "study.timeline": ("O que aconteceu", "What happened"),
     "study.receipt": ("Recibo de custódia", "Custody receipt"),
     "study.receipt.what": (
-        "Assinado: cada imagem, seu SHA-256, quando chegou e o que cada destino respondeu.",
-        "Signed: each image, its SHA-256, when it came and what each destination answered.",
+        "Assinado, e sem o nome do paciente: cada imagem, seu SHA-256, quando chegou e o que cada destino respondeu.",
+        "Signed, and without the patient's name: each image, its SHA-256, when it came and what each destination answered.",
     ),
     "study.receipt.pdf": ("PDF", "PDF"),
     "study.receipt.json": ("JSON", "JSON"),

@@ -71,6 +71,7 @@ def test_a_folder_has_all_that_a_router_starts_with(tmp_path: Path, system: Syst
     assert [(one.address, one.port) for one in config.listeners] == [("127.0.0.1", 11112)]
     assert system.commands == []
     assert plan.password
+    assert mode(layout.root / ".spool/receipt.key") == 0o600
 
 
 def test_only_the_hash_of_the_password_is_kept(tmp_path: Path, system: System) -> None:
@@ -230,3 +231,18 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     done = run("--folder", str(tmp_path), "--yes", "--scp-port", "x")
     assert done.returncode == 2
     assert "port: expected a whole number" in done.stderr
+
+
+def test_empty_for_one_of_the_target_is_empty_for_all_of_it(tmp_path: Path, system: System) -> None:
+    """Else the router would forward to the default beside the destinations of its YAML file."""
+    yaml = tmp_path / "router.yaml"
+    yaml.write_text(
+        "listeners: [{address: 127.0.0.1, port: 11112}]\ngrace_s: 90\n"
+        "destinations: [{kind: dicom, name: pacs, host: 10.0.0.9, ae_title: PACS}]\n"
+    )
+    layout = in_folder(tmp_path / "box", None)
+    done(layout, system, {"HTR_IP": "", "TARGET_HOST": "", "ROUTER_CONFIG": str(yaml)})
+    config = load(yaml, {}, env_file=layout.env_file)
+    assert [one.name for one in config.destinations] == ["pacs"]
+    assert [one.port for one in config.listeners] == [11112]
+    assert "TimeoutStopSec=125\n" in (layout.units / "ponte-router.service").read_text()

@@ -60,6 +60,7 @@ class Box:
     has_rows: bool = True
     probes: int = 0
     alert_after_s: float = 900.0
+    send: str = "instances"
     config: AlertsConfig = field(default_factory=AlertsConfig)
     listeners: tuple[ListenerConfig, ...] = ()
     alerts: Alerts = field(init=False)
@@ -87,7 +88,9 @@ class Box:
 
     def _targets(self) -> Sequence[Target]:
         values = {"kind": "dicom", "name": "pacs", "host": "127.0.0.1", "ae_title": "PACS"}
-        return read_destinations([{**values, "retry": {"alert_after_s": self.alert_after_s}}])
+        return read_destinations(
+            [{**values, "send": self.send, "retry": {"alert_after_s": self.alert_after_s}}]
+        )
 
     def _probe(self) -> None:
         self.probes += 1
@@ -247,6 +250,13 @@ def test_images_that_wait_too_long_are_told_though_the_destination_takes_some(tm
     box.queue = queue(waiting=7, oldest_waiting_at=box.now)
     box.look()
     assert box.look(CLEAR_S) == [("IMAGES_WAIT", "pacs", "over")]
+
+
+def test_where_whole_studies_go_images_may_wait_for_the_end_of_theirs(tmp_path: Path) -> None:
+    box = Box(tmp_path, send="study")
+    box.queue = queue(waiting=7, oldest_waiting_at=T0)
+    assert box.look(3600 + 7000) == []
+    assert box.look(300) == [("IMAGES_WAIT", "pacs", "raised")]
 
 
 def test_images_may_wait_for_the_hours_of_their_destination(tmp_path: Path) -> None:

@@ -114,8 +114,8 @@ def test_the_verdict_names_all_that_is_not_well(mixed: House) -> None:
             " 1 in quarantine; 1 still to be sent or confirmed."
         ),
         "pt-BR": (
-            "2 de 5 imagens confirmadas por todos os seus destinos; 2 recusada(s) por um destino, ou com o envio"
-            " abandonado; 1 em quarentena; 1 ainda por enviar ou por confirmar."
+            "2 de 5 imagens confirmadas por todos os seus destinos; 2 recusada(s) por um destino, ou com o"
+            " envio abandonado; 1 em quarentena; 1 ainda por enviar ou por confirmar."
         ),
     }
     assert found["totals"]["destinations"]["pacs"] == {"sent": 5}
@@ -169,6 +169,22 @@ def test_what_goes_nowhere_or_was_lost_needs_somebody(house: House) -> None:
     found = made(house)
     assert (found["totals"]["lost"], found["verdict"]["code"]) == (1, "ATTENTION")
     assert found["instances"][0]["missing_since"] is not None
+
+
+def test_what_changed_on_the_disk_is_missing_and_in_quarantine(house: House) -> None:
+    house.store.send(make_ct(1))
+    house.complete()
+    plan(house, "pacs")
+    row = house.store.kept(make_ct(1).SOPInstanceUID)
+    assert row is not None
+    with house.store.spool.path_of(row.place).open("r+b") as file:
+        file.seek(-2, 2)
+        file.write(b"zz")
+    house.go_round()
+    found = made(house)
+    assert [one["state"] for one in found["instances"]] == ["missing"]
+    assert [one["reason"] for one in found["quarantined"]] == ["DIGEST_MISMATCH"]
+    assert found["verdict"]["code"] == "ATTENTION"
 
 
 def test_what_was_lost_here_after_all_had_it_is_delivered(house: House) -> None:
