@@ -221,6 +221,8 @@ class DicomPeer:
         why = _reason(error)
         if not node.tls and why in ("closed", "not_dicom") and speaks_tls(self._reach.address, node.port):
             why = "speaks_tls"
+        elif node.tls and node.certificate_file is None and why == "closed":
+            why = "tls"  # a server that asks for a certificate says so only after the handshake (TLS 1.3)
         values = {
             "ours": node.calling_ae_title, "theirs": node.ae_title, "host": node.host, "port": str(node.port),
         }  # fmt: skip

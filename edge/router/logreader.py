@@ -9,8 +9,10 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -163,44 +165,43 @@ class Follower:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._rest = b""
-        self._descriptor = -1
+        self._file: FileIO | None = None
         self._open(at_end=True)
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def lines(self) -> list[Line]:
         """Those since the last time, a quarter of a megabyte of them at most: the rest comes next time."""
-        if self._descriptor < 0 and not self._open(at_end=False):
+        if self._file is None:
+            self._open(at_end=False)
+        if self._file is None:
             return []
-        data = os.read(self._descriptor, _AT_ONCE)
-        if not data and self._was_replaced():
+        data = self._file.read(_AT_ONCE) or b""
+        if not data and self._was_replaced(self._file):
             self.close()
             self._open(at_end=False)
         return list(self._whole(data))
 
-    def _open(self, *, at_end: bool) -> bool:
-        try:
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        self._rest = b""
-        if at_end:
-            os.lseek(self._descriptor, 0, os.SEEK_END)
-        return True
+    def _open(self, *, at_end: bool) -> None:
+        with suppress(OSError):
+            self._file = FileIO(self._path)
+            self._rest = b""
+            if at_end:
+                self._file.seek(0, os.SEEK_END)
 
-    def _was_replaced(self) -> bool:
+    def _was_replaced(self, file: FileIO) -> bool:
         """Another file has its name now, or it was made shorter."""
-        ours = os.fstat(self._descriptor)
+        ours = os.fstat(file.fileno())
         try:
             there = self._path.stat()
         except OSError:
             return False
         is_other = (ours.st_dev, ours.st_ino) != (there.st_dev, there.st_ino)
-        return is_other or there.st_size < os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        return is_other or there.st_size < file.tell()
 
     def _whole(self, data: bytes) -> Iterator[Line]:
         *whole, self._rest = (self._rest + data).split(b"\n")
