@@ -263,8 +263,14 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
         "Association accepted: {accepted} of {proposed} contexts; longest PDU {max_pdu}; {implementation}.",
     ),
     "association.none_advice": (
-        "O servidor não aceita nenhuma classe: libere armazenamento (Storage SCP) para o nosso AE title.",
-        "The peer accepts no class at all: allow storage (Storage SCP) for our AE title there.",
+        "O servidor não aceita nossas imagens: libere armazenamento (Storage SCP) para o AE title {ours}.",
+        "The peer accepts no image of ours: allow storage (Storage SCP) for the AE title {ours} there.",
+    ),
+    "association.commitment_advice": (
+        "A configuração pede confirmação de guarda (commitment), e o servidor não a aceita: as imagens"
+        " ficarão aqui. Libere Storage Commitment no servidor, ou tire commitment deste destino.",
+        "The configuration wants storage commitment, and the peer does not accept it: images will stay here."
+        " Allow Storage Commitment at the peer, or take commitment out of this destination.",
     ),
     "association.seen_advice": (
         "{count} tipo(s) de imagem recebidos há pouco não são aceitos assim: veja a tabela. O que pode ser"

@@ -99,6 +99,27 @@ def _profile(folder: Path) -> tuple[str, str]:
     return str(path), "Default"
 
 
+def test_a_destination_that_takes_no_images_has_failed_though_it_answers(tmp_path: Path) -> None:
+    def echo_alone(peer: Conversation) -> None:
+        refused = dict.fromkeys(range(3, 256, 2), (3, "1.2.840.10008.1.2"))
+        peer.serve(changed=refused)
+
+    with told_scp(echo_alone) as scp:
+        steps = ask_one(configured(tmp_path, node(scp.port)), "pacs")
+    assert states(steps)["association"] == "failed"
+    assert keys(steps, "association") == ["association.made", "association.none_advice"]
+
+
+def test_commitment_that_is_wanted_and_not_accepted_is_a_warning(tmp_path: Path) -> None:
+    def no_commitment(peer: Conversation) -> None:
+        peer.serve(changed={5: (3, "1.2.840.10008.1.2")})
+
+    with told_scp(no_commitment) as scp:
+        steps = ask_one(configured(tmp_path, node(scp.port, commitment=True)), "pacs")
+    assert keys(steps, "association") == ["association.made", "association.commitment_advice"]
+    assert states(steps)["association"] == "warning"
+
+
 @pytest.mark.dcmtk
 def test_a_wrong_called_ae_title_is_said_in_words(tmp_path: Path) -> None:
     with dcmqrscp(tmp_path) as server:
