@@ -42,11 +42,12 @@ _FOUND_BY: Final = {
     "complete": "EXISTS (SELECT 1 FROM study_parts p WHERE p.study_instance_uid = o.study_instance_uid)"
     " AND NOT EXISTS (SELECT 1 FROM study_parts p WHERE p.study_instance_uid = o.study_instance_uid"
     " AND p.state = 'open')",
-    "waiting": "EXISTS (SELECT 1 FROM study_deliveries d WHERE d.study_instance_uid = o.study_instance_uid"
-    " AND d.waiting + d.sending > 0)",
-    "failed": "EXISTS (SELECT 1 FROM study_deliveries d WHERE d.study_instance_uid = o.study_instance_uid"
-    " AND d.refused + d.given_up > 0)",
-    "quarantined": "EXISTS (SELECT 1 FROM quarantined q WHERE q.study_instance_uid = o.study_instance_uid)",
+    "waiting": "o.study_instance_uid IN (SELECT study_instance_uid FROM study_deliveries"
+    " WHERE waiting + sending > 0)",
+    "failed": "o.study_instance_uid IN (SELECT study_instance_uid FROM study_deliveries"
+    " WHERE refused + given_up > 0)",
+    "quarantined": "o.study_instance_uid IN (SELECT study_instance_uid FROM quarantined"
+    " WHERE study_instance_uid IS NOT NULL)",
 }
 SEARCH_STATES: Final = tuple(_FOUND_BY)
 """What `Search.state` may be. `waiting` and `failed` are of any destination."""

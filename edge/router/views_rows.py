@@ -61,6 +61,8 @@ MIGRATION: Final = f"""
         study_instance_uid TEXT NOT NULL, destination TEXT NOT NULL, {_COLUMNS},
         PRIMARY KEY (study_instance_uid, destination)
     ) WITHOUT ROWID;
+    CREATE INDEX waiting_studies ON study_deliveries (study_instance_uid) WHERE waiting + sending > 0;
+    CREATE INDEX failed_studies ON study_deliveries (study_instance_uid) WHERE refused + given_up > 0;
     CREATE TABLE destination_totals (
         destination TEXT PRIMARY KEY, {_COLUMNS}, last_sent_at REAL
     ) WITHOUT ROWID;

@@ -477,9 +477,10 @@ def test_no_page_reads_all_instances_or_all_deliveries(clinic: Path) -> None:
             if query.lstrip().startswith("SELECT")
             for step in views._connection.execute(f"EXPLAIN QUERY PLAN {query}")
         }
-    scans = {step.removeprefix("SCAN ").split()[0] for step in plans if step.startswith("SCAN")}
+    of_some = ("waiting_studies", "failed_studies")  # indexes that hold nothing but what is looked for
+    scans = {step.split()[1] for step in plans if step.startswith("SCAN") and not step.endswith(of_some)}
     assert len(asked) > 20
-    assert scans <= {"o", "s", "study_overviews", "kept_totals", "p", "CONSTANT"}, plans
+    assert scans <= {"o", "s", "study_overviews", "kept_totals", "p", "delivery_positions", "CONSTANT"}, plans
 
 
 def look_at_everything(views: Views) -> None:
