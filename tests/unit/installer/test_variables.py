@@ -101,5 +101,5 @@ def test_a_difference_hides_secrets() -> None:
 
 
 def test_what_a_file_of_an_older_version_lacks_is_said() -> None:
-    there = variables.filled({}).replace("TARGET_PORT=4243\n", "")
+    there = variables.filled({}).replace("#TARGET_PORT=4243\n", "")
     assert variables.difference(there, {}) == ["+ TARGET_PORT=4243"]
