@@ -126,6 +126,14 @@ TEXTS: Final = {
     ),
     "event.alarm.PLANNING": ("Erro interno ao planejar envios", "An error within, in planning"),
     "event.alarm.FORWARDER": ("Erro interno ao enviar", "An error within, in sending"),
+    "event.alarm.NOT_PLANNED": (
+        "Há imagens sem destino decidido",
+        "Nobody has decided where images go",
+    ),
+    "event.alarm.NOT_PLANNED.do": (
+        "Reinicie a parte forwarder. Se continuar, exporte o diagnóstico.",
+        "Restart the part forwarder. If that does not help, export the diagnostics.",
+    ),
     "event.alarm.IMAGES_WAIT": ("Imagens esperam há muito tempo", "Images have waited for long"),
     "event.alarm.IMAGES_WAIT.do": (
         "Veja em Agora qual destino as segura.",

@@ -133,7 +133,7 @@ TEXTS: Final = {
     "now.destinations": ("Destinos", "Destinations"),
     "now.destinations.none": ("Nenhum destino configurado.", "No destination is configured."),
     "now.oldest": ("Espera mais longa", "Longest wait"),
-    "now.oldest.none": ("Nenhuma espera", "None waits"),
+    "now.oldest.none": ("Nenhuma", "None"),
     "now.disk.title": ("Disco livre", "Free disk"),
     "now.disk.left": ("cheio em {days}", "full in {days}"),
     "now.disk.steady": ("de {total}", "of {total}"),
