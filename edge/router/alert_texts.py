@@ -83,7 +83,8 @@ Há {count} na quarentena: {reasons}. Não foram encaminhados; estão guardados 
 {count} imagens não foram aceitas por {subject} e não serão tentadas de novo sem alguém. Estão no disco.
 
 1. Veja no painel, no estudo, o que o destino respondeu.
-2. Corrija a causa e reenvie: ponte router retry --destination {subject}. Ou dispense: ponte router dismiss --destination {subject}.
+2. Corrija a causa e reenvie: ponte router retry --destination {subject}.
+3. Ou dispense o envio: ponte router dismiss --destination {subject}.
 """,
     "CERTIFICATE_EXPIRES": """
 O certificado de {subject} vence em {days} dia(s)
@@ -190,8 +191,8 @@ keep it and try again.
 disk.
 
 1. See on the dashboard, at the study, what the destination answered.
-2. Mend the cause and send again: ponte router retry --destination {subject}. Or let go: ponte router dismiss
-   {subject}.
+2. Mend the cause and send again: ponte router retry --destination {subject}.
+3. Or let them go: ponte router dismiss --destination {subject}.
 """,
     "CERTIFICATE_EXPIRES": """
 The certificate of {subject} expires in {days} day(s)
