@@ -7,6 +7,7 @@ Times are seconds since the epoch. Everything of a patient is left out of `repr`
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from typing import Any, Final, Literal, Self
 from urllib.parse import quote
 
 from ponte.errors import InvalidRequest, TransientError
-from ponte.quarantine import NO_PIXELS_FOLDER, OTHERS_FOLDER, FolderQuarantine, folder_of
+from ponte.quarantine import NO_PIXELS_FOLDER, OTHERS_FOLDER, folder_of
 from router.database import FILE_NAME, MIGRATIONS
 from router.delivery_rows import DISMISSED
 from router.organiser_rows import NO_STUDY
@@ -33,6 +34,7 @@ MOST_STUDIES: Final = 500
 MOST_INSTANCES: Final = 5000
 _LEAST_VERSION: Final = 4
 _BUSY_S: Final = 5.0
+_MOST_RECORD_BYTES: Final = 1 << 20
 _NO_PIXELS = "NO_PIXEL_DATA"
 _FOUND_BY: Final = {
     "": "1",
@@ -390,7 +392,7 @@ class Views:
         counts: dict[str, int] = {}
         for reason, folder in self._quarantine_folders():
             with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-                count = sum(_is_undecided(self.root, entry) for entry in entries)
+                count = sum(_is_undecided(entry) for entry in entries)
                 if count:
                     counts[reason] = count
         return counts
@@ -619,26 +621,31 @@ def _changes(rows: Sequence[Sequence[Any]]) -> Iterator[Event]:
         yield Event(at.get(state, settled_at), kind, destination, count)
 
 
-def _is_undecided(root: Path, entry: os.DirEntry[str]) -> bool:
+def _is_undecided(entry: os.DirEntry[str]) -> bool:
     if not entry.name.endswith(".json") or entry.name.startswith("."):
         return False
     with contextlib.suppress(FileNotFoundError):
-        return not _is_released(str(root), entry.name.removesuffix(".json"), entry.stat().st_mtime_ns)
+        return not _is_released(entry.path, entry.stat().st_mtime_ns)
     return False
 
 
 def _is_undecided_id(root: Path, quarantine_id: str, reason: str) -> bool:
     try:
-        found = (root / folder_of(reason) / f"{quarantine_id}.json").stat()
+        path = root / folder_of(reason) / f"{quarantine_id}.json"
+        return not _is_released(str(path), path.stat().st_mtime_ns)
     except (OSError, ValueError):
         return False
-    return not _is_released(str(root), quarantine_id, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=1 << 16)
-def _is_released(root: str, quarantine_id: str, changed_ns: int) -> bool:  # noqa: ARG001  read anew when changed
-    """Whether somebody has decided on an entry; one that is gone counts as decided on."""
+def _is_released(record: str, changed_ns: int) -> bool:  # noqa: ARG001  read anew when changed
+    """Whether somebody has decided on an entry; one that is gone counts as decided on, a damaged one does
+    not."""
     try:
-        return FolderQuarantine(Path(root)).show(quarantine_id).released is not None
-    except InvalidRequest:
+        with Path(record).open("rb") as file:
+            value = json.loads(file.read(_MOST_RECORD_BYTES))
+    except FileNotFoundError:
         return True
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and value.get("released") is not None
