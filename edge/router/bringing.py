@@ -33,11 +33,10 @@ class Bringing:
         self._facts = facts
 
     def check(self) -> None:
-        """Raises `DestinationUnavailable` while nothing can be taken: the disk, or the rows."""
-        if self._intake.watermarks.refuses_associations():
-            raise DestinationUnavailable("The disk is nearly full", code="STORAGE")
-        if not self._intake.committer.is_well:
-            raise DestinationUnavailable("Nothing can be made durable for now", code="STORAGE")
+        """Raises `DestinationUnavailable` while no modality would be let in either."""
+        why = self._intake.refuses_associations()
+        if why is not None:
+            raise DestinationUnavailable(f"Nothing is taken for now: {why}", code="STORAGE")
 
     def store(self, instances: Iterable[Outgoing]) -> Iterator[Outcome]:
         """See `Destination.store`."""

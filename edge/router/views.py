@@ -283,6 +283,14 @@ class QuarantinedView:
 
 
 @dataclass(frozen=True, slots=True)
+class Sender:
+    """Who was connected in an association."""
+
+    calling_ae_title: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a study, condensed. `kind`: `first_received`, `last_received`, `complete`,
     `waiting`, `sent`, `committed`, `skipped`, `refused`, `given_up`, `quarantined`, `removed`, `missing`.
@@ -516,6 +524,12 @@ class Views:
             QuarantinedView(*(*row, _is_undecided_id(self.root, row[0], row[1])))
             for row in self._run(query, study_instance_uid)
         ]
+
+    def sender(self, association_id: str) -> Sender | None:
+        """Who sent what has this association as its origin in quarantine; None for any other origin."""
+        query = "SELECT calling_ae_title, address FROM associations WHERE id = ?"
+        rows = self._run(query, association_id)
+        return Sender(*rows[0]) if rows else None
 
     def timeline(self, study_instance_uid: str) -> list[Event]:
         """What happened to it, by time; what is of an unknown time comes last."""
