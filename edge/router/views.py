@@ -97,11 +97,11 @@ _OLDEST_WAITING = """
         AND d.state IN ('waiting', 'sending')
     ORDER BY d.number LIMIT 1
 """
-_OLDEST_UNPLANNED = """
-    SELECT durable_at FROM instances WHERE state = 'kept'
-        AND number > (SELECT min(number) FROM delivery_positions WHERE active = 1)
+_DECIDED_UP_TO = "SELECT min(number) FROM delivery_positions WHERE active = 1"
+_OLDEST_UNPLANNED = f"""
+    SELECT durable_at FROM instances WHERE state = 'kept' AND number > ({_DECIDED_UP_TO})
     ORDER BY number LIMIT 1
-"""
+"""  # noqa: S608
 _EXPECTED = """
     SELECT coalesce(d.sent_as, i.sop_instance_uid), i.number,
         d.state IN ('sent', 'committed', 'skipped')
@@ -394,6 +394,12 @@ class Views:
             found = [one.oldest_waiting_at for one in self.queues() if one.active]
             found += [row[0] for row in self._run(_OLDEST_UNPLANNED)]
         return min((at for at in found if at is not None), default=None)
+
+    def decided_up_to(self) -> int | None:
+        """The number of the last instance for which every destination was decided on: of a later one that is
+        kept, more rows may come. None where there is no destination."""
+        (found,) = self._run(_DECIDED_UP_TO)[0]
+        return None if found is None else int(found)
 
     def quarantine_counts(self) -> dict[str, int]:
         """How much is in quarantine for which reason, and not decided on."""
