@@ -592,7 +592,7 @@ def _conditions(search: Search, before: int | None) -> tuple[list[str], list[Any
 
 def _day(text: str) -> str:
     day = day_of(text)
-    if not (len(day) == 8 and day.isascii() and day.isdigit()):
+    if day is None:
         raise InvalidRequest("This is no date; expected YYYYMMDD or YYYY-MM-DD")
     return day
 
@@ -624,10 +624,12 @@ def _arrivals(rows: Sequence[Sequence[Any]]) -> Iterator[Event]:
 
 
 def _changes(rows: Sequence[Sequence[Any]]) -> Iterator[Event]:
-    """What became of it at each destination. What is committed was sent before."""
+    """What became of it at each destination; what is committed was sent before."""
     for destination, state, count, sent_at, committed_at, settled_at in rows:
         at = {"sent": sent_at, "committed": committed_at, "waiting": None, "sending": None}
         kind = "waiting" if state == "sending" else state
+        if state == "committed":
+            yield Event(sent_at, "sent", destination, count)
         yield Event(at.get(state, settled_at), kind, destination, count)
 
 
