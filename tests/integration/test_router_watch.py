@@ -50,7 +50,7 @@ def drop(box: Path, data: bytes) -> None:
 
 def report(box: Path) -> dict[str, Any]:
     path = box / "archive_dir/SILVA.zip.report.json"
-    wait_for(lambda: path.exists() and path.stat().st_size, timeout_s=60, msg="no report")
+    wait_for(lambda: path.exists() and path.stat().st_size > 0, timeout_s=60, msg="no report")
     return dict(json.loads(path.read_text()))
 
 
