@@ -32,6 +32,14 @@ Há imagens que esperam {minutes} min para ir a {subject}
 2. Pausado por alguém? ponte router resume {subject}.
 3. Um exame urgente pode passar à frente: ponte router prioritise.
 """,
+    "NOT_PLANNED": """
+Há imagens há {minutes} min sem destino decidido
+
+Foram recebidas e estão guardadas, mas o box não decidiu para onde vão: nada delas é enviado.
+
+1. No painel, reinicie a parte forwarder; ou: ponte router restart forwarder.
+2. Se continuar, exporte o diagnóstico e chame o suporte.
+""",
     "DISK_LOW": """
 O disco está acabando: {free_gib} GiB livres
 
@@ -88,7 +96,7 @@ Vence em {expires}. Depois disso, as conexões TLS com ele deixam de funcionar.
     "WATCH_FOLDER_GONE": """
 A pasta vigiada para ZIPs não está acessível
 
-Os ZIPs deixados ali não são recolhidos até ela voltar.
+{subject}: os ZIPs deixados ali não são recolhidos até ela voltar.
 
 1. O compartilhamento de rede está montado?
 2. As permissões da pasta mudaram?
@@ -129,6 +137,14 @@ Images have waited {minutes} min for {subject}
 1. See on the dashboard whether {subject} is slow, paused or down.
 2. Paused by somebody? ponte router resume {subject}.
 3. An urgent exam can go first: ponte router prioritise.
+""",
+    "NOT_PLANNED": """
+Nobody has decided for {minutes} min where images go
+
+They were received and are kept, but the box has not decided where they go: none of them is sent.
+
+1. Restart the part forwarder on the dashboard, or: ponte router restart forwarder.
+2. If that does not help, export the diagnostics and call support.
 """,
     "DISK_LOW": """
 The disk runs full: {free_gib} GiB left
@@ -188,7 +204,7 @@ It expires on {expires}. After that, TLS connections with it fail.
     "WATCH_FOLDER_GONE": """
 The folder watched for ZIPs cannot be reached
 
-ZIPs dropped there are not taken until it is back.
+{subject}: ZIPs dropped there are not taken until it is back.
 
 1. Is the network share mounted?
 2. Did the folder's permissions change?

@@ -267,10 +267,10 @@ class EmailConfig:
 
 @dataclass(frozen=True, slots=True)
 class AlertWebhookConfig:
-    """An address that takes alerts. Several secrets, apart by white space, while one is changed for
-    another."""
+    """An address that takes alerts; it is shown nowhere, for with some receivers who knows it may post.
+    Several secrets, apart by white space, while one is changed for another."""
 
-    url: str = _checked(_url)
+    url: str = _checked(_url, secret=True)
     secret: str = _checked(_signing_secret, "", secret=True)
     timeout_s: float = _checked(_positive, 20.0)
 
