@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ponte.errors import StudyNotFound
-from router.delivery_rows import DISMISSED
+from router.delivery_rows import BY_HAND
 from router.receipt_keys import SigningKey
 from router.receipt_words import words_of
 from router.views import DeliveryView, InstanceView, QuarantinedView, StudyView, Views
@@ -142,7 +142,7 @@ def _entry(one: InstanceView, decided_up_to: int | None, *, with_detail: bool) -
 def state_of(delivery: DeliveryView) -> str:
     """What a row says, in the words of a receipt: `skipped` is two things."""
     if delivery.state == "skipped":
-        return "dismissed" if delivery.detail == DISMISSED else "already_there"
+        return "dismissed" if delivery.detail in BY_HAND else "already_there"
     if delivery.state == "sent" and delivery.wants_commitment:
         return "sent_awaiting_commitment"
     return delivery.state

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from ponte.errors import InvalidRequest, TransientError
 from ponte.quarantine import NO_PIXELS_FOLDER, OTHERS_FOLDER, folder_of
 from router.database import FILE_NAME, MIGRATIONS
-from router.delivery_rows import DISMISSED
+from router.delivery_rows import BY_HAND
 from router.organiser_rows import NO_STUDY
 from router.spool import FOLDER_NAME
 from router.text import folded, person_name, text_value
@@ -32,7 +32,7 @@ InstanceState = Literal["kept", "removed", "missing"]
 
 MOST_STUDIES: Final = 500
 MOST_INSTANCES: Final = 5000
-_LEAST_VERSION: Final = 4
+_LEAST_VERSION: Final = 5
 _BUSY_S: Final = 5.0
 _MOST_RECORD_BYTES: Final = 1 << 20
 _NO_PIXELS = "NO_PIXEL_DATA"
@@ -86,8 +86,11 @@ _SERIES = """
         min(i.number)
     FROM instances i WHERE i.study_instance_uid = ? GROUP BY i.series_instance_uid ORDER BY min(i.number)
 """
+_COUNTS = ", ".join(
+    f"coalesce(t.{'skipped - t.dismissed' if state == 'skipped' else state}, 0)" for state in STATES
+)
 _QUEUES = f"""
-    SELECT p.destination, p.active, {", ".join(f"coalesce(t.{state}, 0)" for state in STATES)}, t.last_sent_at
+    SELECT p.destination, p.active, {_COUNTS}, t.last_sent_at, coalesce(t.dismissed, 0)
     FROM delivery_positions p LEFT JOIN destination_totals t ON t.destination = p.destination
     ORDER BY p.destination
 """  # noqa: S608
@@ -106,17 +109,20 @@ _EXPECTED = """
     SELECT coalesce(d.sent_as, i.sop_instance_uid), i.number,
         d.state IN ('sent', 'committed', 'skipped')
     FROM instances i CROSS JOIN deliveries d ON d.number = i.number AND d.destination = ?
-    WHERE i.study_instance_uid = ? AND NOT (d.state = 'skipped' AND d.detail = ?) ORDER BY i.number
+    WHERE i.study_instance_uid = ? AND NOT (d.state = 'skipped' AND d.detail IN (?, ?))
+    ORDER BY i.number
 """
 _ARRIVED = """
     SELECT state, count(*), min(received_at), max(received_at), min(removed_at), max(removed_at)
     FROM instances WHERE study_instance_uid = ? GROUP BY state
 """
-_BECAME = """
-    SELECT d.destination, d.state, count(*), max(d.sent_at), max(d.committed_at), max(d.settled_at)
+_BECAME = f"""
+    SELECT d.destination,
+        CASE WHEN d.state = 'skipped' AND d.detail IN {BY_HAND} THEN 'dismissed' ELSE d.state END AS became,
+        count(*), max(d.sent_at), max(d.committed_at), max(d.settled_at)
     FROM instances i CROSS JOIN deliveries d ON d.number = i.number
-    WHERE i.study_instance_uid = ? GROUP BY d.destination, d.state ORDER BY d.destination
-"""
+    WHERE i.study_instance_uid = ? GROUP BY d.destination, became ORDER BY d.destination
+"""  # noqa: S608
 
 
 class NoRouterHere(InvalidRequest):
@@ -141,6 +147,7 @@ class QueueView:
     oldest_waiting_at: float | None
     last_sent_at: float | None
     active: bool = True
+    dismissed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +177,8 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class StudyDelivery:
-    """How many instances of a study are in which state at a destination."""
+    """How many instances of a study are in which state at a destination. `skipped` are there already; what
+    somebody `dismissed`, or deleted unsent, is not there."""
 
     destination: str
     waiting: int
@@ -179,6 +187,7 @@ class StudyDelivery:
     skipped: int
     refused: int
     given_up: int
+    dismissed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +302,8 @@ class Sender:
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a study, condensed. `kind`: `first_received`, `last_received`, `complete`,
-    `waiting`, `sent`, `committed`, `skipped`, `refused`, `given_up`, `quarantined`, `removed`, `missing`.
-    `at` is when it last happened, None where that is not known."""
+    `waiting`, `sent`, `committed`, `skipped`, `dismissed`, `refused`, `given_up`, `quarantined`, `removed`,
+    `missing`. `at` is when it last happened, None where that is not known."""
 
     at: float | None
     kind: str
@@ -378,8 +387,8 @@ class Views:
         """Every destination, those that are configured no more included."""
         with self.moment():
             return [
-                QueueView(*(name, *counts, self._oldest_waiting(name), last_sent_at, bool(active)))
-                for name, active, *counts, last_sent_at in self._run(_QUEUES)
+                QueueView(*(name, *counts, self._oldest_waiting(name), last_sent_at, bool(active), dismissed))
+                for name, active, *counts, last_sent_at, dismissed in self._run(_QUEUES)
             ]
 
     def _oldest_waiting(self, destination: str) -> float | None:
@@ -475,8 +484,8 @@ class Views:
 
     def _destinations_of(self, uid: str) -> tuple[StudyDelivery, ...]:
         query = (
-            "SELECT destination, waiting + sending, sent, committed, skipped, refused, given_up"
-            " FROM study_deliveries WHERE study_instance_uid = ? ORDER BY destination"
+            "SELECT destination, waiting + sending, sent, committed, skipped - dismissed, refused, given_up,"
+            " dismissed FROM study_deliveries WHERE study_instance_uid = ? ORDER BY destination"
         )
         return tuple(StudyDelivery(*row) for row in self._run(query, uid))
 
@@ -505,7 +514,7 @@ class Views:
     def expected(self, study_instance_uid: str, destination: str) -> list[tuple[str, int, bool]]:
         """What of a study is to be at a destination: SOP Instance UID there, number, and whether it said that
         it has it. What a person decided that it is not to have is left out."""
-        rows = self._run(_EXPECTED, destination, study_instance_uid, DISMISSED)
+        rows = self._run(_EXPECTED, destination, study_instance_uid, *BY_HAND)
         return [(uid, number, bool(is_confirmed)) for uid, number, is_confirmed in rows]
 
     def studies_called(self, text: str) -> list[str]:
