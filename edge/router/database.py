@@ -305,6 +305,10 @@ class Database:
             "UPDATE associations SET ending = ?, ended_at = ? WHERE id = ?", (ending, ended_at, identity)
         )
 
+    def note_quarantined(self, row: Sequence[object]) -> None:
+        """An entry of the quarantine, once: id, reason, digest, instance, association, status, time."""
+        self._connection.execute("INSERT OR IGNORE INTO quarantined VALUES (?, ?, ?, ?, ?, ?, ?)", tuple(row))
+
     def run(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
         """One statement, for tables that have a module of their own."""
         return self._connection.execute(statement, tuple(values))
