@@ -41,7 +41,7 @@ class Associations:
         listener: str,
         tls: ssl.SSLContext | None,
     ) -> None:
-        """Serve a connection that was let in; it and its slot are this one's from now on, unless it raises."""
+        """Serve a connection that was let in; it and its slot are ours from now on, unless this raises."""
         conversation = Conversation(
             connection,
             slot,

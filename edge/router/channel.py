@@ -54,8 +54,10 @@ class Channel:
             raise ChannelBroken(f"The channel cannot be written: {type(error).__name__}") from error
 
     def heard(self) -> Any:
-        """The next message as far as it is there, None where it is not whole yet; to be called when the socket
-        is ready. Raises `ChannelBroken`."""
+        """The next message, None where it is not whole yet; to be called when the socket is ready.
+
+        Raises `ChannelBroken`.
+        """
         self._receive()
         return self._next()
 

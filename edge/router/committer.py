@@ -101,7 +101,7 @@ class Committer:
         return change.result
 
     def run_all(self, changes: Sequence[Change]) -> None:
-        """All of these within one commit, where nothing else waits; each says for itself what became of it."""
+        """All of these within one commit, and what else waits; each says for itself what became of it."""
         with self._guard:
             self._waiting += changes
         with self._turn:

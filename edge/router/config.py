@@ -120,8 +120,9 @@ class AccessConfig:
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
-    """What associations may take."""
+    """What associations may take, and how many processes carry them: 0 for as many as there are cores."""
 
+    processes: int = _checked(_not_negative, 0)
     associations: int = _checked(_positive, 64)
     associations_per_address: int = _checked(_positive, 16)
     max_pdu_bytes: int = _checked(_pdu, 131072)

@@ -21,6 +21,12 @@ class Counters:
         with self._lock:
             self._values[key] += amount
 
+    def take(self) -> list[tuple[str, dict[str, str], float]]:
+        """What was counted since it was last taken, for the counters of another process."""
+        with self._lock:
+            values, self._values = self._values, defaultdict(float)
+        return [(name, dict(labels), amount) for (name, labels), amount in values.items()]
+
     def value(self, name: str, **labels: str) -> float:
         """How much was counted."""
         with self._lock:

@@ -41,6 +41,11 @@ def set_up(level: str) -> None:
     """All of ours to standard error; what other packages say from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
+    send_to(handler, level)
+
+
+def send_to(handler: logging.Handler, level: str) -> None:
+    """The same records to any handler, and to it alone."""
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     for name in ("router", "ponte", "ponte_net"):
         logging.getLogger(name).setLevel(level)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final
 
+from router.committer import Settlement
 from router.database import Instance, Study
 from router.reception import AssociationFacts, Ending, Referenced
 
@@ -65,7 +66,7 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentAsked:
-    """N-ACTION of Storage Commitment (PS3.4 J.3.2): answered by its status."""
+    """N-ACTION of Storage Commitment (PS3.4 J.3.2): answered by its status, when that is durable."""
 
     facts: AssociationFacts
     transaction_uid: str
@@ -74,8 +75,8 @@ class CommitmentAsked:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentReported:
-    """N-EVENT-REPORT of Storage Commitment (PS3.4 J.3.3), with the reason of each failure: answered by its
-    status."""
+    """N-EVENT-REPORT of Storage Commitment (PS3.4 J.3.3), with the reason of each failure: answered by bool,
+    whether anybody asked for it."""
 
     transaction_uid: str
     committed: Sequence[str]
@@ -86,15 +87,13 @@ class CommitmentReported:
 class Settled:
     """What became of what arrived; `place` is where it is kept, empty where it is not."""
 
-    settlement: str
+    settlement: Settlement
     place: str
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It is not durable, or nobody knows."""
-
-    detail: str
+    """It is not durable, or nobody knows; the first process has said why in its log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ What is durable is said by that process alone. Where its channel breaks nobody k
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ponte.quarantine import Quarantine
@@ -28,12 +29,16 @@ from router.messages import (
     Refuses,
     Settled,
 )
-from router.reception import PROCESSING_FAILURE, AssociationFacts, Ending, Referenced
+from router.reception import AssociationFacts, Ending, Referenced
 from router.spool import Partial, Spool
 
 
-class RemoteCommitter:
-    """The committer of another process, for one association. It is a `Keeper`."""
+class Remote:
+    """The committer of another process and what goes with it, for one association: it is the `Keeper`, the
+    `Commitments` and the `Reports` of its intake."""
+
+    is_well = True
+    """Whether anything can be committed is asked with all else that may refuse associations."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -42,7 +47,7 @@ class RemoteCommitter:
         self, partial: Partial, instance: Instance, study: Study, facts: AssociationFacts
     ) -> Settlement:
         """See `Committer.arrive`. Raises `NotCommitted`, where nobody knows as well."""
-        found = self._ask(Arrived(partial.path.name, instance, study, facts))
+        found = self.ask_for(Arrived(partial.path.name, instance, study, facts))
         if not isinstance(found, Settled):
             raise NotCommitted("What was answered is no settlement")
         partial.place = found.place
@@ -50,63 +55,54 @@ class RemoteCommitter:
 
     def close_association(self, association_id: str, how: Ending, ended_at: float) -> None:
         """See `Committer.close_association`."""
-        self._ask(Closed(association_id, how, ended_at))
+        self.ask_for(Closed(association_id, how, ended_at))
 
     def note_quarantined(self, row: Sequence[object]) -> None:
         """See `Committer.note_quarantined`."""
-        self._ask(Quarantined(row))
+        self.ask_for(Quarantined(row))
 
-    def _ask(self, question: Question) -> Any:
+    def ask(self, facts: AssociationFacts, transaction_uid: str, references: Sequence[Referenced]) -> int:
+        """See `Commitments`. Raises `NotCommitted`."""
+        return int(self.ask_for(CommitmentAsked(facts, transaction_uid, references)))
+
+    def reported(self, transaction_uid: str, committed: Sequence[str], failed: Mapping[str, int]) -> bool:
+        """See `Reports`. Raises `NotCommitted`."""
+        return bool(self.ask_for(CommitmentReported(transaction_uid, committed, list(failed.items()))))
+
+    def ask_for(self, question: Question) -> Any:
+        """What the first process says. Raises `NotCommitted`, where it says nothing any more as well."""
         try:
             answer = self._channel.ask(question)
         except ChannelBroken as error:
             raise NotCommitted(f"The committer is gone: {error}") from error
         if not isinstance(answer, Answer):
-            raise NotCommitted(answer.detail)
+            raise NotCommitted("The committer could not do it")
         return answer.value
 
 
-class RemoteIntake(SpoolIntake):
-    """What the rows decide, and what goes for all carriers together, is asked for."""
+class RemoteIntake(SpoolIntake[Remote]):
+    """What goes for all carriers together is asked for."""
 
     def __init__(
         self, channel: Channel, spool: Spool, quarantine: Quarantine, counters: Counters, limits: DiskLimits
     ) -> None:
-        super().__init__(
-            spool, RemoteCommitter(channel), quarantine, NoCommitments(), counters, limits=limits
-        )
-        self._channel = channel
+        self._remote = Remote(channel)
+        super().__init__(spool, self._remote, quarantine, self._remote, counters, limits=limits)
+        self.reports = self._remote
 
     def refuses_associations(self) -> str | None:
         """See `Intake`. Who cannot be asked is about to end."""
-        found = self._asked(Refuses(), "stopping")
+        try:
+            found = self._remote.ask_for(Refuses())
+        except NotCommitted:
+            return "stopping"
         return None if found is None else str(found)
 
     def association_opened(self, facts: AssociationFacts) -> None:
         """See `Intake`."""
         super().association_opened(facts)
-        self._asked(Opened(facts), None)
-
-    def commitment_asked(
-        self, facts: AssociationFacts, transaction_uid: str, references: Sequence[Referenced]
-    ) -> int:
-        """See `Intake`."""
-        question = CommitmentAsked(facts, transaction_uid, references)
-        return int(self._asked(question, PROCESSING_FAILURE))
-
-    def commitment_reported(
-        self, transaction_uid: str, committed: Sequence[str], failed: Mapping[str, int]
-    ) -> int:
-        """See `Intake`."""
-        question = CommitmentReported(transaction_uid, committed, list(failed.items()))
-        return int(self._asked(question, PROCESSING_FAILURE))
-
-    def _asked(self, question: Question, otherwise: object) -> Any:
-        try:
-            answer = self._channel.ask(question)
-        except ChannelBroken:
-            return otherwise
-        return answer.value if isinstance(answer, Answer) else otherwise
+        with suppress(NotCommitted):
+            self._remote.ask_for(Opened(facts))
 
 
 class RemotePlace:

@@ -79,7 +79,8 @@ class Scp:
             listener.stop()
         return self._associations.stop(grace_s)
 
-    def _begin(self, connection: socket.socket, slot: Slot, listener: Listener) -> None:
+    def _begin(self, connection: socket.socket, slot: Slot, listener: Listener) -> bool:
         self._associations.begin(
             connection, slot, self._slots, self._intake, listener=listener.name, tls=listener.tls
         )
+        return True

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from ponte.errors import InvalidRequest, TransientError
 from ponte.quarantine import FolderQuarantine
 from router.commitment import Commitments, NetworkSender
+from router.committer import Committer
 from router.committing import Reports
 from router.config import RouterConfig
 from router.counters import Counters
@@ -25,7 +26,6 @@ from router.destinations import DicomNode
 from router.forwarder import build
 from router.housekeeping import Housekeeping
 from router.intake import DiskLimits, SpoolIntake
-from router.reception import Intake
 from router.spool import Spool
 from router.startup import SpoolLock, open_store
 
@@ -54,7 +54,7 @@ class Listening(Protocol):
         ...
 
 
-Listen = Callable[[RouterConfig, Intake, Counters], Listening]
+Listen = Callable[[RouterConfig, SpoolIntake[Committer], Counters], Listening]
 
 
 class Service:
@@ -125,7 +125,7 @@ class Service:
             committer.close()
         log.info("router ended", extra={"code": "ALL_ENDED" if ended else "CUT_OFF"})
 
-    def _wait(self, intake: SpoolIntake) -> None:
+    def _wait(self, intake: SpoolIntake[Committer]) -> None:
         while not self._ending:
             with suppress(Empty):
                 self._asked_to_end.get(timeout=_EVERY_S)
@@ -136,7 +136,7 @@ class Service:
             except TransientError as error:
                 log.warning("checkpoint failed", extra={"code": error.code})
 
-    def _watch(self, intake: SpoolIntake) -> None:
+    def _watch(self, intake: SpoolIntake[Committer]) -> None:
         """Say when the disk is low, when associations begin to be refused, and when that is over."""
         intake.watermarks.watch()
         refusing = intake.refuses_associations()
