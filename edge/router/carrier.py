@@ -35,6 +35,7 @@ from router.spool import Spool
 log = logging.getLogger(__name__)
 
 _EVERY_S: Final = 1.0
+_POLL_S: Final = 0.1
 _AT_A_TIME: Final = 100
 
 IntakeOf = Callable[[Channel], Intake]
@@ -72,7 +73,7 @@ class Carrier:
         """Serve until the first process says that it is enough. Raises `DoorClosed` where that is gone."""
         self._door.say("started", os.getpid())
         while self._stopping is None or self._stopping.is_alive():
-            heard = self._door.hear(_EVERY_S)
+            heard = self._door.hear(_POLL_S if self._stopping else _EVERY_S)
             self._report()
             if heard is None:
                 continue
