@@ -39,9 +39,7 @@ def ours(port: int, folder: Path, processes: int = 1) -> None:
     spool.make()
     quarantine, counters = FolderQuarantine(folder), Counters()
     committer, _ = open_store(spool, quarantine)
-    intake = SpoolIntake(
-        spool, committer, quarantine, Nothing(folder), counters, limits=DiskLimits(0, 0, 0)
-    )
+    intake = SpoolIntake(spool, committer, quarantine, Nothing(folder), counters, limits=DiskLimits(0, 0, 0))
     config = RouterConfig(
         listeners=(ListenerConfig(port, HOST),),
         dicom_root=folder,

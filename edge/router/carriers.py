@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import time
 from contextlib import suppress
@@ -80,6 +81,7 @@ class Carriers:
     ) -> None:
         self._settings = settings
         self._intake = intake
+        self._access = Access(settings.access)
         self._processes = processes
         self._stem = stem
         self._counters = counters
@@ -89,6 +91,7 @@ class Carriers:
         self._desk = Desk(intake, self._slots)
         self._listeners: list[Listener] = []
         self._carriers: list[_Carrier] = []
+        self._token = secrets.token_hex(4)
         self._grown = 0
         self._due: list[float] = []
         self._pause_s = 0.0
@@ -113,6 +116,12 @@ class Carriers:
         """Connections that are there now, those that have not associated yet included."""
         return len(self._slots)
 
+    @property
+    def is_alive(self) -> bool:
+        """True while all endpoints are listened on, and carriers are heard."""
+        listening = bool(self._listeners) and all(listener.is_alive for listener in self._listeners)
+        return listening and self._thread.is_alive()
+
     def start(self) -> None:
         """Listen on all endpoints, or on none, once all carriers are there. Raises `InvalidRequest`;
         `TransientError` where they do not start."""
@@ -121,11 +130,10 @@ class Carriers:
                 if endpoint.tls:
                     tls.server_context(endpoint.tls)  # what is wrong with it is better said once than by each
             self._start_carriers()
-            access = Access(self._settings.access)
             for number, endpoint in enumerate(self._settings.endpoints):
                 begin = partial(self._begin, number)
                 listener = Listener(
-                    endpoint, access=access, slots=self._slots, counters=self._counters, start=begin
+                    endpoint, access=self._access, slots=self._slots, counters=self._counters, start=begin
                 )
                 self._listeners.append(listener)
         except BaseException:
@@ -172,7 +180,7 @@ class Carriers:
     def _grow(self) -> None:
         """Raises `OSError`."""
         self._grown += 1
-        mark = f"-{self._grown}"
+        mark = f"-{self._token}-{self._grown}"
         door, theirs = Door.pair()
         try:
             self._stem.grow(mark, theirs)

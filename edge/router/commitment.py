@@ -112,7 +112,7 @@ class Commitments:
         self._now = now
         self._awake = Event()
         self._stopping = False
-        self._thread = Thread(target=self._work, name="commitment", daemon=True)
+        self._thread = self._new_thread()
 
     def ask(self, facts: AssociationFacts, transaction_uid: str, references: Sequence[Referenced]) -> int:
         """The N-ACTION status (PS3.4 J.3.2.1.4). Raises `TransientError` when it cannot be made durable."""
@@ -129,14 +129,23 @@ class Commitments:
 
     def start(self) -> None:
         """Send reports from now on, those of earlier days included."""
+        self._stopping = False
+        self._thread = self._new_thread()
         self._thread.start()
 
-    def stop(self, timeout_s: float) -> None:
-        """End after the report that is being sent; the others wait for the next start."""
+    def stop(self, timeout_s: float) -> bool:
+        """End after the report that is being sent; the others wait for the next start. False where that takes
+        longer."""
         self._stopping = True
         self._awake.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        """True while reports are sent."""
+        return self._thread.is_alive()
 
     def send_due(self) -> int:
         """Try each report whose time has come; how many there were. Raises `TransientError`."""
@@ -147,6 +156,9 @@ class Commitments:
                 break
             self._try(request)
         return len(requests)
+
+    def _new_thread(self) -> Thread:
+        return Thread(target=self._work, name="commitment", daemon=True)
 
     def _work(self) -> None:
         while not self._stopping:

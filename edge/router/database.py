@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ponte.errors import InvalidRequest, TransientError
-from router import delivery_rows, organiser_rows
+from router import delivery_rows, organiser_rows, views_rows
 from router.reception import AssociationFacts
 
 FILE_NAME: Final = "router.db"
@@ -62,6 +62,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     """,
     organiser_rows.SCHEMA,
     delivery_rows.MIGRATION,
+    views_rows.MIGRATION,
 )
 """A script for each version of the schema, never changed once released; `PRAGMA user_version` counts them."""
 
@@ -122,6 +123,12 @@ _FORMER = (
 _AFTER = (
     f"SELECT {_COLUMNS} FROM instances WHERE number > ? AND state = 'kept'"  # noqa: S608
     " ORDER BY number LIMIT ?"
+)
+_NOTE_QUARANTINED = (
+    "INSERT OR IGNORE INTO quarantined (id, reason, sha256, sop_instance_uid, association_id, status,"
+    " received_at, study_instance_uid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(nullif(?8, ''),"
+    " (SELECT study_instance_uid FROM instances WHERE sop_instance_uid = ?4 AND state = 'kept'),"
+    " (SELECT study_instance_uid FROM instances WHERE sop_instance_uid = ?4 AND state <> 'kept')))"
 )
 _STUDY = (
     "INSERT INTO studies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -305,9 +312,12 @@ class Database:
             "UPDATE associations SET ending = ?, ended_at = ? WHERE id = ?", (ending, ended_at, identity)
         )
 
-    def note_quarantined(self, row: Sequence[object]) -> None:
-        """An entry of the quarantine, once: id, reason, digest, instance, association, status, time."""
-        self._connection.execute("INSERT OR IGNORE INTO quarantined VALUES (?, ?, ?, ?, ?, ?, ?)", tuple(row))
+    def note_quarantined(self, row: Sequence[object], study_instance_uid: str = "") -> None:
+        """An entry of the quarantine, once: id, reason, digest, instance, association, status, time.
+
+        Its study is the one given, or that of the kept or former instance of the same UID.
+        """
+        self._connection.execute(_NOTE_QUARANTINED, (*row, study_instance_uid))
 
     def run(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
         """One statement, for tables that have a module of their own."""

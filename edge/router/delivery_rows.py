@@ -6,6 +6,7 @@ waiting is a query, not a list in memory.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -86,7 +87,8 @@ _READY = """
 """
 _SETTLE = """
     UPDATE deliveries SET state = ?, status = ?, detail = ?, attempts = ?, failing_since = ?, unclear = ?,
-        next_at = ?, sent_at = ?, sent_as = ?
+        next_at = ?, sent_at = ?, sent_as = ?, sent_sha256 = ?, sent_syntax = ?,
+        settled_at = coalesce(?, settled_at)
     WHERE number = ? AND destination = ? AND state = 'sending'
         AND (SELECT sop_instance_uid FROM instances i WHERE i.number = deliveries.number) = ?
 """
@@ -138,7 +140,8 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a delivery in hand. `waiting` puts it back, from `next_at` on."""
+    """What became of a delivery in hand. `waiting` puts it back, from `next_at` on. `sent_sha256` is of the
+    dataset that was sent, and `sent_syntax` its transfer syntax, where that is not what is kept."""
 
     delivery: Delivery
     state: State
@@ -150,6 +153,8 @@ class Result:
     next_at: float = 0.0
     sent_at: float | None = None
     sent_as: str | None = None
+    sent_sha256: bytes | None = None
+    sent_syntax: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +279,13 @@ def _take(database: Database, destination: str, most_bytes: int, ready: Iterable
 
 def settle(database: Database, destination: str, results: Iterable[Result]) -> None:
     """Write what became of what was in hand. A row that is about another instance by now stays as it is."""
+    now = time.time()
     for one in results:
+        was_tried = one.state != "waiting" or one.attempts > one.delivery.attempts
         values = (
             one.state, one.status, one.detail, one.attempts, one.failing_since, one.unclear, one.next_at,
-            one.sent_at, one.sent_as, one.delivery.number, destination, one.delivery.sop_instance_uid,
+            one.sent_at, one.sent_as, one.sent_sha256, one.sent_syntax, now if was_tried else None,
+            one.delivery.number, destination, one.delivery.sop_instance_uid,
         )  # fmt: skip
         database.run(_SETTLE, values)
 

@@ -108,7 +108,7 @@ class Desk:
         self._intake.committer.run_all([found for _, found in asked if isinstance(found, Change)])
         for seat, found in asked:
             try:
-                seat.channel.say(_answer_of(found) if isinstance(found, Change) else found)
+                seat.channel.say(self._answer_of(found) if isinstance(found, Change) else found)
             except ChannelBroken:
                 self._leave(seat)
 
@@ -118,9 +118,11 @@ class Desk:
             case Arrived():
                 return self._arrival(seat, question)
             case Quarantined():
-                return Change(lambda database: database.note_quarantined(question.row))
+                row, study = question.row, question.study_instance_uid
+                return Change(lambda database: database.note_quarantined(row, study))
             case Closed():
                 seat.facts = None
+                self._intake.live.closed(question.association_id)
                 return Change(_closing(question))
             case Associates():
                 return Answer(self._associate(seat))
@@ -128,6 +130,7 @@ class Desk:
                 return Answer(self._intake.refuses_associations())
             case Opened():
                 seat.facts = question.facts
+                self._intake.live.opened(question.facts)
                 return Answer()
             case CommitmentAsked() | CommitmentReported():
                 return self._commitment(question)
@@ -162,6 +165,14 @@ class Desk:
             log.error("commitment not kept", extra={"code": error.code})
             return Failed()
 
+    def _answer_of(self, change: Change) -> Answer | Failed:
+        if not change.committed:
+            return Failed()
+        if not isinstance(change, Arrival):
+            return Answer()
+        self._intake.live.stored(change.facts.id, change.instance.size_bytes)
+        return Answer(Settled(change.settlement, change.partial.place))
+
     def _leave(self, seat: Seat) -> None:
         """The connection is over; a carrier that was killed did not say so."""
         self.forget(seat.channel.fileno())
@@ -171,14 +182,6 @@ class Desk:
         if seat.facts is not None:
             self._intake.association_closed(seat.facts, "lost")
         seat.left()
-
-
-def _answer_of(change: Change) -> Answer | Failed:
-    if not change.committed:
-        return Failed()
-    if isinstance(change, Arrival):
-        return Answer(Settled(change.settlement, change.partial.place))
-    return Answer()
 
 
 def _closing(closed: Closed) -> Callable[[Database], object]:

@@ -61,6 +61,11 @@ class Workers(Protocol):
 
     lane: Lane
 
+    @property
+    def is_alive(self) -> bool:
+        """True while all its threads work."""
+        ...
+
     def start(self) -> None: ...
     def stop(self) -> None:
         """Take nothing more into hand."""
@@ -95,6 +100,11 @@ class Forwarder:
         self._thread.start()
         for one in self._workers:
             one.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """True while it is decided what goes where, and every destination has all its threads."""
+        return self._thread.is_alive() and all(one.is_alive for one in self._workers)
 
     def stop(self, grace_s: float) -> bool:
         """End what is in hand, as far as the time allows; True where nothing is left in hand."""
@@ -184,6 +194,10 @@ class InstanceWorkers:
             if thread.is_alive():
                 thread.join(max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def is_alive(self) -> bool:
+        return all(thread.is_alive() for thread in self._threads)
 
 
 class _Worker:

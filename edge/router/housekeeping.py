@@ -1,4 +1,5 @@
-"""What goes on beside the receiving: organising, removing, adopting and the patrol, each in its thread."""
+"""What goes on beside the receiving: organising, removing, adopting, the patrol and describing studies of
+before, each in its thread."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ from router.metadata import MetadataFile
 from router.organiser import Organiser
 from router.patrol import Patrol
 from router.removal import Outstanding, Remover, Retention
+from router.savepoint import run_apart
 from router.spool import Spool
+from router.views_rows import describe_some
 from router.worker import Worker
 
 _ORGANISE_EVERY_S: Final = 0.5
@@ -65,11 +68,17 @@ class Housekeeping:
             Worker("remover", self.remover.step, idle_s=_REMOVE_EVERY_S),
             Worker("adoption", adoption.step, idle_s=_LOOK_EVERY_S),
             Worker("patrol", patrol.step, idle_s=_LOOK_EVERY_S),
+            Worker("descriptions", lambda: run_apart(committer, describe_some), idle_s=_LOOK_EVERY_S),
         )
 
-    def prepare(self) -> None:
-        """Raises `NotCommitted`, `OSError`."""
-        self.organiser.prepare()
+    def prepare(self, *, is_first: bool = True) -> None:
+        """`is_first` in this process. Raises `NotCommitted`, `OSError`."""
+        self.organiser.prepare(is_first=is_first)
+
+    @property
+    def is_alive(self) -> bool:
+        """True while all that is done here goes on."""
+        return all(worker.is_alive for worker in self._workers)
 
     def start(self) -> None:
         """Begin."""

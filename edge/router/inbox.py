@@ -107,6 +107,10 @@ class InboxWorkers:
                 thread.join(max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
+    @property
+    def is_alive(self) -> bool:
+        return all(thread.is_alive() for thread in self._threads)
+
 
 class _Worker:
     """One thread: one archive at a time."""

@@ -20,6 +20,7 @@ from router.committer import Settlement
 from router.counters import Counters
 from router.database import Instance, Study
 from router.failpoint import failpoint
+from router.live import Live
 from router.reception import (
     CANNOT_UNDERSTAND,
     DOES_NOT_MATCH,
@@ -77,8 +78,8 @@ class Keeper(Protocol):
         """Note how and when it ended. Raises `NotCommitted`."""
         ...
 
-    def note_quarantined(self, row: Sequence[object]) -> None:
-        """A row for an entry of the quarantine. Raises `NotCommitted`."""
+    def note_quarantined(self, row: Sequence[object], study_instance_uid: str) -> None:
+        """See `Database.note_quarantined`. Raises `NotCommitted`."""
         ...
 
 
@@ -122,6 +123,7 @@ class SpoolIntake[K: Keeper]:
         counters: Counters,
         *,
         limits: DiskLimits = DiskLimits(),
+        live: Live | None = None,
     ) -> None:
         self.spool = spool
         self.committer = committer
@@ -129,7 +131,9 @@ class SpoolIntake[K: Keeper]:
         self.counters = counters
         self.commitments = commitments
         self.reports: Reports | None = None
+        self.live = live or Live()
         self.watermarks = Watermarks(spool.folder, limits)
+        self.is_draining = False
         self._stopping = False
 
     def stop(self) -> None:
@@ -137,9 +141,9 @@ class SpoolIntake[K: Keeper]:
         self._stopping = True
 
     def refuses_associations(self) -> str | None:
-        """`stopping`, `disk` or `queue`, the last while nothing can be committed."""
-        if self._stopping:
-            return "stopping"
+        """`stopping`, `draining` by hand, `disk` or `queue`, the last while nothing can be committed."""
+        if self._stopping or self.is_draining:
+            return "stopping" if self._stopping else "draining"
         if self.watermarks.refuses_associations():
             return "disk"
         return None if self.committer.is_well else "queue"
@@ -147,10 +151,12 @@ class SpoolIntake[K: Keeper]:
     def association_opened(self, facts: AssociationFacts) -> None:
         """Its row comes with its first instance: who only asks whether we are there leaves none."""
         self.counters.add("ponte_associations_total", listener=facts.listener)
+        self.live.opened(facts)
 
     def association_closed(self, facts: AssociationFacts, how: Ending) -> None:
         """Note how it ended, where it stored anything."""
         self.counters.add("ponte_associations_ended_total", how=how)
+        self.live.closed(facts.id)
         try:
             self.committer.close_association(facts.id, how, time.time())
         except TransientError as error:
@@ -239,6 +245,8 @@ class _Arriving:
             self._partial.discard()
         self._intake.counters.add("ponte_cstore_total", status=f"{status:04X}")
         self._intake.counters.add("ponte_received_bytes_total", self._partial.size_bytes)
+        if status == SUCCESS:
+            self._intake.live.stored(self._asked.association.id, self._partial.size_bytes)
         return status
 
     def abandon(self) -> None:
@@ -287,7 +295,8 @@ class _Arriving:
         asked = self._asked
         uid, association = asked.sop_instance_uid, asked.association.id
         row = (identity, reason, verdict.sha256, uid, association, status, self._began)
-        self._intake.committer.note_quarantined(row)
+        said = text_of(verdict.values.get(STUDY_INSTANCE_UID))
+        self._intake.committer.note_quarantined(row, said if is_valid_uid(said) else "")
         self._intake.counters.add("ponte_quarantined_total", reason=reason)
         log.error(
             "instance quarantined", extra={"alarm": "QUARANTINED", "code": reason, "quarantine": identity}

@@ -32,6 +32,7 @@ class Health:
     detail: str
     paused_s: float
     is_held: bool
+    code: str = ""
 
 
 class Lane:
@@ -56,7 +57,7 @@ class Lane:
         self._failing_since: float | None = None
         self._paused_until = 0.0
         self._alerted_at: float | None = None
-        self._detail = ""
+        self._detail = self._code = ""
         self._held = False
 
     @property
@@ -79,15 +80,19 @@ class Lane:
         with self._lock:
             return Health(
                 self.target.name, self._failures, self._failing_since, self._detail,
-                max(0.0, self._paused_until - self._clock()), self._held,
+                max(0.0, self._paused_until - self._clock()), self._held, self._code,
             )  # fmt: skip
+
+    @property
+    def is_open(self) -> bool:
+        """True within its hours."""
+        return self.target.hours.is_open(datetime.fromtimestamp(self._now()).astimezone())
 
     def wait_s(self) -> float:
         """How long nothing is to be sent: a pause after a failure, the schedule, or held by hand."""
         if self._held:
             return NAP_S
-        local = datetime.fromtimestamp(self._now()).astimezone()
-        if not self.target.hours.is_open(local):
+        if not self.is_open:
             return NAP_S
         return max(0.0, self._paused_until - self._clock())
 
@@ -123,7 +128,8 @@ class Lane:
             return
         with self._lock:
             since, self._failing_since = self._failing_since, None
-            self._failures, self._paused_until, self._alerted_at, self._detail = 0, 0.0, None, ""
+            self._failures, self._paused_until, self._alerted_at = 0, 0.0, None
+            self._detail = self._code = ""
         seconds = round(self._now() - (since or self._now()))
         log.warning("destination is back", extra={"destination": self.target.name, "seconds": seconds})
 
@@ -134,7 +140,7 @@ class Lane:
             self._failures += 1
             self._most = 1
             self._failing_since = self._failing_since or now
-            self._detail = error.detail
+            self._detail, self._code = error.detail, error.code
             self._paused_until = self._clock() + pause_s(self.target.retry, self._failures - 1)
             is_long = now - self._failing_since >= self.target.retry.alert_after_s
             is_told = self._alerted_at is not None and now - self._alerted_at < _AGAIN_S

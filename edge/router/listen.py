@@ -11,7 +11,7 @@ from router.association import AssociationLimits
 from router.carrier import CarrierSettings
 from router.carriers import Carriers
 from router.committer import Committer
-from router.config import DiskConfig, ListenerConfig, RouterConfig
+from router.config import ListenerConfig, RouterConfig
 from router.counters import Counters
 from router.intake import DiskLimits, SpoolIntake
 from router.listener import Endpoint
@@ -25,7 +25,7 @@ MOST_PROCESSES: Final = 4
 def listen(config: RouterConfig, intake: SpoolIntake[Committer], counters: Counters) -> Scp | Carriers:
     """The SCP that hands what it receives to `intake`. It listens from its `start` on."""
     endpoints = tuple(_endpoint(listener) for listener in config.listeners)
-    found, most = config.access, config.limits
+    found, most, disk = config.access, config.limits, config.disk
     access = AccessRules(found.called_ae_titles, found.calling_ae_titles, found.addresses, found.sop_classes)
     connections = ConnectionLimits(most.associations, most.associations_per_address)
     limits = AssociationLimits(
@@ -45,8 +45,8 @@ def listen(config: RouterConfig, intake: SpoolIntake[Committer], counters: Count
         endpoints,
         access,
         limits,
-        disk=disk_limits(config.disk),
-        quarantine_bytes=config.disk.quarantine_bytes,
+        DiskLimits(disk.associations_bytes, disk.instances_bytes, disk.warning_bytes),
+        quarantine_bytes=disk.quarantine_bytes,
         log_level=config.log_level,
     )
     return Carriers(
@@ -57,11 +57,6 @@ def listen(config: RouterConfig, intake: SpoolIntake[Committer], counters: Count
         connections=connections,
         counters=counters,
     )
-
-
-def disk_limits(config: DiskConfig) -> DiskLimits:
-    """As the intake has them."""
-    return DiskLimits(config.associations_bytes, config.instances_bytes, config.warning_bytes)
 
 
 def _endpoint(listener: ListenerConfig) -> Endpoint:

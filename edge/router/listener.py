@@ -60,6 +60,11 @@ class Listener:
         self._thread = Thread(target=self._accept_all, name=f"listener {self.name}", daemon=True)
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """True while somebody is let in."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Let nobody in any more. Harmless when repeated."""
         self._stopping.set()

@@ -17,7 +17,7 @@ KEYS: Final = (
     "code", "error", "instances", "quarantine", "committed", "failed", "seconds", "reason", "how",
     "adopted", "doubled", "missing", "partial", "quarantined", "rebuilt", "removed", "free_bytes",
     "instance", "worker", "errno", "studies", "duplicate", "later", "passed_over",
-    "bytes", "limit_bytes", "contexts", "destination", "number", "failures",
+    "bytes", "limit_bytes", "contexts", "destination", "number", "failures", "verb", "user", "part",
 )  # fmt: skip
 
 

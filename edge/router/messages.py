@@ -62,6 +62,7 @@ class Quarantined:
     """Something was put into quarantine: its row. Answered by None when that is durable."""
 
     row: Sequence[Any]
+    study_instance_uid: str
 
 
 @dataclass(frozen=True, slots=True)

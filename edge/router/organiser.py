@@ -32,6 +32,7 @@ from router.organiser_rows import NO_STUDY, ORGANISED, CompletedBy, Linked, Stud
 from router.savepoint import run_apart
 from router.spool import Spool
 from router.text import person_name, text_value
+from router.views_rows import describe
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class _StudyChange:
     part: int
     entry: Entry | None
     arrived: int = 0
+    modalities: set[str] = field(default_factory=set)
     links: list[tuple[Instance, str]] = field(default_factory=list)
 
 
@@ -91,12 +93,14 @@ class Organiser:
         self._check_after: int | None = 0
         self._check_at = 0.0
 
-    def prepare(self) -> None:
+    def prepare(self, *, is_first: bool = False) -> None:
         """Before the first association, and again after the rows were built anew: take the metadata in where
-        the rows know nothing, end what a former process left open. Raises `NotCommitted`, `OSError`."""
+        the rows know nothing. The first of a process ends the associations that a former one left open.
+        Raises `NotCommitted`, `OSError`."""
         if self._run(lambda database: rows.position(database, ORGANISED)) is None:
             self._take_in_metadata()
-        self._run(lambda database: rows.end_stale_associations(database, self._now()))
+        if is_first:
+            self._run(lambda database: rows.end_stale_associations(database, self._now()))
         studies = self._run(rows.open_parts)
         self._open.begin((study for study, _ in studies), self._clock())
         self._check_after, self._check_at = 0, 0.0
@@ -188,6 +192,7 @@ class Organiser:
         uid, number = instance.sop_instance_uid, instance.number
         if not rows.was_organised(database, uid, number):
             change.arrived += 1
+        change.modalities.add(modality_of(instance))
         file = rows.give_name(
             database, number, change.row.study_instance_uid, change.part, file_name(instance.modality, uid)
         )
@@ -200,6 +205,7 @@ class Organiser:
             change.entry.update(image_count=count, sent=False, sent_at=None)
             row = replace(row, entry=metadata.dumped(change.entry))
         rows.keep_study(database, row)
+        describe(database, row.study_instance_uid, change.modalities)
 
     # the disk, after the commit
 
@@ -356,7 +362,7 @@ def study_texts(values: Sequence[bytes | None] | None) -> dict[str, str]:
 
 
 def modality_of(instance: Instance) -> str:
-    """Of the first instance of a study: what its entry says."""
+    """As text; that of a study's first instance is what its entry says."""
     return text_value(instance.modality, None)
 
 

@@ -94,8 +94,8 @@ class Intake(Protocol):
     """What keeps instances. Any thread may call it; an association's calls come from one."""
 
     def refuses_associations(self) -> str | None:
-        """Why no association is to be accepted now, or None: `disk`, `queue`, `stopping`. A rejection
-        transient, so that the peer tries again (PS3.8 9.3.4)."""
+        """Why no association is to be accepted now, or None: `disk`, `queue`, `draining`, `stopping`. A
+        rejection transient, so that the peer tries again (PS3.8 9.3.4)."""
         ...
 
     def association_opened(self, facts: AssociationFacts) -> None:

@@ -57,9 +57,9 @@ class Remote:
         """See `Committer.close_association`."""
         self.ask_for(Closed(association_id, how, ended_at))
 
-    def note_quarantined(self, row: Sequence[object]) -> None:
+    def note_quarantined(self, row: Sequence[object], study_instance_uid: str) -> None:
         """See `Committer.note_quarantined`."""
-        self.ask_for(Quarantined(row))
+        self.ask_for(Quarantined(row, study_instance_uid))
 
     def ask(self, facts: AssociationFacts, transaction_uid: str, references: Sequence[Referenced]) -> int:
         """See `Commitments`. Raises `NotCommitted`."""

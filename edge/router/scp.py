@@ -56,6 +56,11 @@ class Scp:
         """Connections that are there now, those that have not associated yet included."""
         return len(self._associations)
 
+    @property
+    def is_alive(self) -> bool:
+        """True while all endpoints are listened on."""
+        return bool(self._listeners) and all(listener.is_alive for listener in self._listeners)
+
     def start(self) -> None:
         """Listen on all endpoints, or on none. Raises `InvalidRequest`."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Final
 
 from pydicom.charset import convert_encodings, decode_bytes
@@ -11,6 +12,7 @@ from ponte.quiet import BROKEN_INPUT, quiet
 
 _MOST_BYTES: Final = 1024
 _PADDING = " \0\t\r\n"
+_BETWEEN_WORDS = str.maketrans("^=\\,", "    ")
 
 
 def text_value(value: bytes | None, character_set: bytes | None) -> str:
@@ -21,8 +23,19 @@ def text_value(value: bytes | None, character_set: bytes | None) -> str:
 
 def person_name(value: bytes | None, character_set: bytes | None) -> str:
     """The first group of a Person Name that says anything, with its carets: `DOE^JOHN` (PS3.5 6.2.1.1)."""
-    groups = _decoded(value, character_set, PN_DELIMS).split("=")
+    groups = whole_name(value, character_set).split("=")
     return next((group for group in map(_stripped, groups) if group), "")
+
+
+def whole_name(value: bytes | None, character_set: bytes | None) -> str:
+    """All groups of a Person Name, with what stands between them."""
+    return _decoded(value, character_set, PN_DELIMS)
+
+
+def folded(text: str) -> str:
+    """What a search compares: without case, accents, and what stands between the parts of a name."""
+    spread = unicodedata.normalize("NFKD", text.casefold()).translate(_BETWEEN_WORDS)
+    return " ".join("".join(one for one in spread if not unicodedata.combining(one)).casefold().split())
 
 
 def _decoded(value: bytes | None, character_set: bytes | None, delimiters: set[int]) -> str:

@@ -29,6 +29,11 @@ class Worker:
         self._woken = Event()
         self._thread = Thread(target=self._work, name=name, daemon=True)
 
+    @property
+    def is_alive(self) -> bool:
+        """True from its start to its end."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin."""
         self._thread.start()

@@ -1,3 +1,7 @@
 """Ponte's name and version, as the PDF states them."""
 
-PRODUCT = "Ponte 0.1.0"
+from typing import Final
+
+from ponte.version import VERSION
+
+PRODUCT: Final = f"Ponte {VERSION}"

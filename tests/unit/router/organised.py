@@ -65,7 +65,7 @@ class House:
             self.store.spool, self.store.committer, self.folders, self.metadata, self.store.counters,
             self.destinations, zone=ZONE, retention=Retention(keep_s), now=self.day,
         )  # fmt: skip
-        self.organiser.prepare()
+        self.organiser.prepare(is_first=True)
         self.adoption = self.new_adoption()
 
     def new_adoption(self) -> Adoption:

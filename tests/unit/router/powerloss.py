@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -99,7 +99,7 @@ class Recorder:
         """Note each C-STORE answer with Success when it is about to leave, between `finish` and the wire."""
         begin = SpoolIntake.begin
 
-        def on_begin(intake: SpoolIntake, asked: Asked) -> Reception:
+        def on_begin(intake: SpoolIntake[Any], asked: Asked) -> Reception:
             return _Heard(begin(intake, asked), asked, self)
 
         with pytest.MonkeyPatch.context() as patch:

@@ -35,6 +35,7 @@ class Network:
         self.statuses: list[int] = []
         self.refusals: list[str | None] = []
         self.grace_s = -1.0
+        self.is_alive = True
 
     def start(self) -> None:
         if self.error:

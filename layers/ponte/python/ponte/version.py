@@ -1,0 +1,5 @@
+"""Ponte's version."""
+
+from typing import Final
+
+VERSION: Final = "0.1.0"
