@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+from array import array
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -41,10 +42,12 @@ class Door:
     def say(self, kind: str, *values: Any, files: Sequence[int] = (), wait: bool = True) -> None:
         """Send it, with copies of these files. Raises `DoorClosed`, without `wait` where there is no room."""
         data = json.dumps([kind, *values], default=str).encode()
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", files))] if files else []
         if len(data) > LONGEST:
             raise DoorClosed(f"A packet of {len(data)} bytes; expected {LONGEST} at most")
         try:
-            socket.send_fds(self._socket, [data], files, 0 if wait else socket.MSG_DONTWAIT)
+            # not by `send_fds`, which passes its flags over
+            self._socket.sendmsg([data], rights, 0 if wait else socket.MSG_DONTWAIT)
         except OSError as error:
             raise DoorClosed(f"Nothing goes through the door: {type(error).__name__}") from error
 

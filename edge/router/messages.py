@@ -128,7 +128,7 @@ def decode(data: bytes | bytearray) -> Any:
     """The message. Raises `BadMessage`."""
     try:
         found = json.loads(data, object_hook=_whole)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise BadMessage(f"{len(data)} bytes that are no message") from error
     if not is_dataclass(found):
         raise BadMessage("A value that is no message")
