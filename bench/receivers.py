@@ -24,7 +24,7 @@ from router.counters import Counters
 from router.intake import DiskLimits, SpoolIntake
 from router.listen import listen
 from router.listener import Endpoint
-from router.reception import SUCCESS, Asked, AssociationFacts, Ending, Referenced
+from router.reception import SUCCESS, Asked, AssociationFacts, Ending, Reception, Referenced
 from router.scp import ConnectionLimits, Scp
 from router.spool import Spool
 from router.startup import open_store
@@ -90,7 +90,7 @@ class Nothing:
     def association_closed(self, facts: AssociationFacts, how: Ending) -> None:
         pass
 
-    def begin(self, asked: Asked) -> _File:
+    def begin(self, asked: Asked) -> Reception:
         return _File(self._folder / f"{next(self._numbers)}.dcm", asked)
 
     def commitment_asked(

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from cli import check, classify, demo, doctor, ingest, preview, quarantine, render, router, stack, watch
+from cli import (
+    check,
+    classify,
+    dashboard,
+    demo,
+    doctor,
+    ingest,
+    preview,
+    quarantine,
+    render,
+    router,
+    stack,
+    watch,
+)
 from cli.output import ExitCode, print_error, print_line
 from cli.sources import SeveralStudies
 from ponte.errors import InvalidRequest, PonteError
@@ -33,6 +46,7 @@ app.add_typer(quarantine.app)
 app.command("watch")(watch.watch)
 app.command("doctor")(doctor.doctor)
 app.add_typer(router.router, name="router")
+app.add_typer(dashboard.app)
 
 
 def _print_version(wanted: bool) -> None:

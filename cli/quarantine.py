@@ -13,6 +13,7 @@ import typer
 
 from cli.cloud import CloudNames
 from cli.output import ExitCode, print_json, print_line
+from cli.tables import printable
 from ponte.dedup import Policy
 from ponte.errors import InvalidRequest, PonteError
 
@@ -61,7 +62,7 @@ def list_entries(
         return
     for kept in entries:
         state = "released" if kept.released else ""
-        where = f"{_printable(kept.record.name)}: {kept.record.detail}"
+        where = f"{printable(kept.record.name)}: {kept.record.detail}"
         print_line(
             f"{kept.id}  {kept.kept_at:.19}  {kept.size_bytes:>12}  {state:<8}  {kept.record.reason}  {where}"
         )
@@ -84,7 +85,7 @@ def show(
     facts: Mapping[str, Any] = {**said, **said["record"], **(said["released"] or {})}
     for name, value in facts.items():
         if name not in ("record", "released") and value not in (None, "", ()):
-            print_line(f"{name:<20}  {_printable(str(value))}")
+            print_line(f"{name:<20}  {printable(str(value))}")
 
 
 @app.command("release")
@@ -193,7 +194,3 @@ def _age(text: str) -> timedelta:
     if found is None:
         raise InvalidRequest(f"--older-than is {text!r:.40}; expected 12h, 30d or 8w")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "_" for character in text)

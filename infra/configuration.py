@@ -23,6 +23,7 @@ from ponte.dedup import Policy
 
 _SECRET_ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[\w/+=.@-]+-\w{6}")
 _MODEL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.-]+)+/?")
+_SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _TIME_ZONE = re.compile(r"[A-Za-z]+([/_+-][A-Za-z0-9_+-]+)*")
 
 _DESTINATIONS = frozenset({"dicom", "http", "https", "orthanc+http", "orthanc+https"})
@@ -99,6 +100,7 @@ class Configuration(BaseModel):
     worker_memory_mb: int = Field(default=3008, ge=1024, le=10_240)
     log_retention_days: int = Field(default=90, ge=1)
     alarm_topic_arn: str = ""
+    edge_sites: Listed = ()
 
     vpc_id: str = ""
     subnet_ids: Listed = ()
@@ -185,6 +187,18 @@ class Configuration(BaseModel):
         if value and not _SECRET_ARN.fullmatch(value):
             raise ValueError("is not the whole ARN of a secret, with the six characters at its end")
         return value
+
+    @field_validator("edge_sites")
+    @classmethod
+    def _sites(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in entries:
+            if not _SITE.fullmatch(entry):
+                raise ValueError(
+                    f"{entry!r} is no name of a site; expected up to 64 of a-z, A-Z, 0-9, - and _"
+                )
+        if len({entry.lower() for entry in entries}) < len(entries):
+            raise ValueError("a site is named twice")
+        return entries
 
     @field_validator("tz")
     @classmethod

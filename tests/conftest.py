@@ -23,6 +23,12 @@ def _has_orthanc() -> bool:
 
 NEEDS: dict[str, tuple[str, Callable[[], bool]]] = {
     "orthanc": ("Debian's orthanc and orthanc-dicomweb", _has_orthanc),
+    "compose": ("Debian's docker-compose", lambda: _has("docker-compose")),
+    "image": (
+        "root, and PONTE_IMAGE=1 with a package index to install from",
+        lambda: os.geteuid() == 0 and os.environ.get("PONTE_IMAGE") == "1",
+    ),
+    "systemd": ("Debian's systemd", lambda: _has("systemd-analyze")),
     "dcmtk": ("Debian's dcmtk", lambda: _has("dcmj2pnm")),
     "dicom3tools": ("Debian's dicom3tools", lambda: _has("dciodvfy")),
     "pdftools": ("Debian's poppler-utils and qpdf", lambda: _has("pdftotext", "pdftoppm", "qpdf")),
@@ -31,6 +37,7 @@ NEEDS: dict[str, tuple[str, Callable[[], bool]]] = {
         lambda: bool(os.environ.get("PONTE_TORCH_PYTHON")),
     ),
     "ffmpeg": ("ffmpeg, which an operator may install", lambda: _has("ffmpeg")),
+    "browser": ("Debian's chromium and dcmtk", lambda: _has("chromium", "storescu", "storescp")),
     "corpus": ("the corpus of real files (PONTE_CORPUS)", lambda: CORPUS is not None),
 }
 

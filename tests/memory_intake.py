@@ -202,7 +202,11 @@ class RawPeer:
         if family == socket.AF_INET:
             self.sock.bind((source, 0))
         self.sock.settimeout(20)
-        self.sock.connect((LOOPBACK if family == socket.AF_INET else "::1", port))
+        try:
+            self.sock.connect((LOOPBACK if family == socket.AF_INET else "::1", port))
+        except OSError:
+            self.sock.close()
+            raise
 
     def __enter__(self) -> RawPeer:
         return self

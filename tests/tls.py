@@ -15,6 +15,11 @@ from cryptography.x509.oid import NameOID
 
 def self_signed_context(folder: Path, host: str = "127.0.0.1") -> ssl.SSLContext:
     """A server's TLS context, self-signed for `host`; the certificate is `folder/cert.pem`."""
+    return certificate(folder, host=host, days=1)
+
+
+def certificate(folder: Path, *, host: str = "127.0.0.1", days: float = 365) -> ssl.SSLContext:
+    """Likewise, valid for so many days more, or until so many days ago."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = dt.datetime.now(dt.UTC)
@@ -24,8 +29,8 @@ def self_signed_context(folder: Path, host: str = "127.0.0.1") -> ssl.SSLContext
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=30))
+        .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))]), critical=False)
         .sign(key, hashes.SHA256())
     )

@@ -2,7 +2,7 @@
 """Make `.venv` ready: an interpreter, the locked dependencies and this project, from nothing but a Python 3.
 
 Runs on any Python 3.6 or newer with the standard library alone. Does nothing, and needs no network, when
-the locks have not changed since the last time.
+the locks have not changed since the last time. With `--edge`: what the edge box runs, and nothing else.
 """
 
 import glob
@@ -16,9 +16,14 @@ from typing import Dict, Iterator, NoReturn, Optional
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 STAMP = os.path.join(VENV, ".ponte-stamp")
-LOCK = os.path.join(ROOT, "requirements", "dev.txt")
+EDGE = "--edge" in sys.argv[1:]
+LOCK = os.path.join(ROOT, "requirements", "edge.txt" if EDGE else "dev.txt")
 MAKE_FONTS = os.path.join(ROOT, "tools", "fonts.py")
 FONTS = os.path.join(VENV, "share", "ponte", "fonts")
+HOMES = ("/home/", "/root/")
+OF_ALL = (os.path.join(ROOT, "pyproject.toml"), MAKE_FONTS)
+EDGE_FOLDERS = (".", "functions", "edge", os.path.join("layers", "ponte", "python"))
+COMMAND = "#!%s\nimport sys\n\nfrom cli.main import main\n\nsys.exit(main())\n"
 PREFERRED = ("3.13", "3.12", "3.14")
 PROBE = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
 
@@ -35,7 +40,7 @@ def fail(text: str) -> NoReturn:
 def digest() -> str:
     """Digest of all that the environment is made from."""
     value = hashlib.sha256(ROOT.encode())
-    for path in (LOCK, os.path.join(ROOT, "pyproject.toml"), MAKE_FONTS, os.path.abspath(__file__)):
+    for path in (LOCK, os.path.abspath(__file__), *(() if EDGE else OF_ALL)):
         with open(path, "rb") as stream:
             value.update(stream.read())
     return value.hexdigest()
@@ -73,6 +78,8 @@ def find_interpreter() -> Optional[str]:
     found: Dict[str, Optional[str]] = {}
     for command in candidates():
         path = shutil.which(command)
+        if EDGE and path and os.path.realpath(path).startswith(HOMES):
+            continue  # the service's user does not see it
         version = version_of(path) if path else None
         if version in PREFERRED and version not in found:
             found[version] = path
@@ -112,8 +119,28 @@ def make_venv() -> None:
         shutil.rmtree(VENV, ignore_errors=True)
     uv = fetch_uv()
     command = [uv, "venv", "--seed", "--python", interpreter or PREFERRED[0], VENV]
-    if subprocess.run(command).returncode != 0:
+    # within the tree: the units of the edge box see no home
+    environment = dict(os.environ, UV_PYTHON_INSTALL_DIR=os.path.join(ROOT, ".tools", "python"))
+    if subprocess.run(command, env=environment).returncode != 0:
         fail("cannot make a virtual environment: see the lines above")
+
+
+def install_edge() -> None:
+    """No build tool is among what the box runs: the folders are named to the interpreter, and the command
+    is written."""
+    python = os.path.join(VENV, "bin", "python")
+    # wheels alone: there is no compiler on such a box, and there shall be none
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-qq", "--no-cache-dir"]
+    step = pip + ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", LOCK]
+    if subprocess.run(step).returncode != 0:
+        fail("the installation stopped: see the lines above. Is there a network?")
+    for site_packages in glob.glob(os.path.join(VENV, "lib", "python3.*", "site-packages")):
+        with open(os.path.join(site_packages, "ponte.pth"), "w") as stream:
+            stream.writelines(os.path.normpath(os.path.join(ROOT, name)) + "\n" for name in EDGE_FOLDERS)
+    command = os.path.join(VENV, "bin", "ponte")
+    with open(command, "w") as stream:
+        stream.write(COMMAND % python)
+    os.chmod(command, 0o755)
 
 
 def install() -> None:
@@ -137,7 +164,7 @@ def main() -> None:
             if stream.read() == wanted and version_of(os.path.join(VENV, "bin", "python")):
                 return
     make_venv()
-    install()
+    install_edge() if EDGE else install()
     with open(STAMP, "w") as stream:
         stream.write(wanted)
     say("ready: .venv")

@@ -14,6 +14,7 @@ lock_layer() {
         --output-file "layers/$layer/requirements.txt" "$@"
 }
 compile pyproject.toml --extra stack --extra fonts --extra classify --extra edge --extra dev --output-file requirements/dev.txt "$@"
+compile requirements/edge.in --constraints requirements/dev.txt --output-file requirements/edge.txt "$@"
 lock_layer imaging "$@"
 lock_layer network "$@"
 lock_layer runtime "$@"

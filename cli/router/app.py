@@ -17,18 +17,31 @@ router = typer.Typer(help="Receive what modalities send, keep it safe, send it o
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", exists=True, dir_okay=False, help="YAML with what `.env` does not set."),
+    typer.Option(
+        "--config",
+        envvar="ROUTER_CONFIG",
+        exists=True,
+        dir_okay=False,
+        help="YAML with what `.env` does not set.",
+    ),
 ]
 EnvOption = Annotated[Path, typer.Option("--env-file", help="Read before the environment, where it exists.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
+def read(config: Path | None, env_file: Path) -> RouterConfig:
+    """The configuration as it is written now. Raises `BadConfiguration`."""
+    from router.configfile import load
+
+    return load(config, os.environ, env_file=env_file)
+
+
 def load(config: Path | None, env_file: Path) -> RouterConfig:
     """The configuration, or exit with all that is wrong with it."""
-    from router.configfile import BadConfiguration, load
+    from router.configfile import BadConfiguration
 
     try:
-        return load(config, os.environ, env_file=env_file)
+        return read(config, env_file)
     except BadConfiguration as error:
         for problem in error.problems:
             print_error(problem)

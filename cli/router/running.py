@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import typer
+
 from cli.output import print_error, print_json, print_line
-from cli.router.app import ConfigOption, EnvOption, JsonOption, load, router
+from cli.router.app import ConfigOption, EnvOption, JsonOption, load, read, router
 
 
 @router.command("run")
@@ -16,12 +18,12 @@ def run(config: ConfigOption = None, env_file: EnvOption = Path(".env")) -> None
     from router.service import Service, end_on_signals
 
     found = load(config, env_file)
-    log.set_up(found.log_level)
+    log.set_up(found.log_level, found.log_path)
     for warning in found.warnings():
         print_error(f"warning: {warning}")
-    service = Service(found, listen)
+    service = Service(found, listen, read_config=lambda: read(config, env_file))
     end_on_signals(service)
-    service.run()
+    raise typer.Exit(service.run())
 
 
 @router.command("check-config")

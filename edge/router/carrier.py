@@ -128,7 +128,7 @@ class DoorHandler(logging.Handler):
 
 def carry(door: Door, settings: CarrierSettings, mark: str) -> None:
     """The life of a carrier's process. Raises `DoorClosed`, and what a broken configuration raises."""
-    router_log.send_to(DoorHandler(door), settings.log_level)
+    router_log.send_to([DoorHandler(door)], settings.log_level)
     counters, quarantine = Counters(), FolderQuarantine(settings.root, budget_bytes=settings.quarantine_bytes)
     spool = Spool(settings.root, mark=mark)
 

@@ -77,6 +77,7 @@ class Committer:
         self._is_lost = False  # until it was built again, and wholly
         self._closed = False
         self._failed_at = 0.0
+        self.failures = 0
 
     @property
     def is_well(self) -> bool:
@@ -127,6 +128,10 @@ class Committer:
             self._spool.remove(there.place)
         return there is not None
 
+    def probe(self) -> None:
+        """Write what changes nothing, to know whether rows can be written. Raises `NotCommitted`."""
+        self.run(lambda database: database.touch())
+
     def checkpoint(self) -> None:
         """Bring rows from the log into the main file, as far as that holds nobody up; so that it seldom is
         done while somebody waits for an answer. Raises `NotCommitted`."""
@@ -172,6 +177,7 @@ class Committer:
                 database.open_association(arrival.facts)
                 place = arrival.partial.place
                 database.insert(replace(arrival.instance, place=place, durable_at=now), arrival.study)
+        failpoint("committing")
         database.commit()
         if arrived:
             failpoint("committed")
@@ -211,6 +217,7 @@ class Committer:
             log.warning("database busy", extra={"instances": len(batch)})
             return
         self._suspect, self._failed_at = True, time.monotonic()
+        self.failures += 1
         log.error("commit failed", extra={"alarm": "COMMIT_FAILED", "error": _why(error)})
         try:
             self._make_sound()

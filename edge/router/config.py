@@ -6,6 +6,7 @@ Read by `router.configfile`. Each field has its default and the check that its v
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from ipaddress import ip_address, ip_network
@@ -15,15 +16,25 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
+from ponte.dicomweb import checked_address
+from ponte.errors import PonteError
+from ponte.signature import sign
 from ponte.uid import is_valid_uid
 from router.destinations import Target
 from router.rules import Matching
+from router.spool import FOLDER_NAME
 
 Check = Callable[[Any], str]
 
 HIDDEN: Final = "********"
 EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  the default of the old system, with a warning
+LANGUAGES: Final = ("pt-BR", "en")
+SECURITIES: Final = ("starttls", "tls", "none")
 _FIRST_PORT_FOR_ALL = 1024
+_MAILBOX: Final = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]+@[a-z0-9-]+(\.[a-z0-9-]+)*", re.ASCII | re.IGNORECASE)
+_NAMESPACE: Final = re.compile(r"(?!AWS/)[\w.#/:-]{1,255}", re.ASCII)
+_SITE_DIMENSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_SITE: Final = re.compile(r"[\w. -]{1,64}")
 
 
 def _port(value: int) -> str:
@@ -69,18 +80,54 @@ def _pdu(value: int) -> str:
     return "" if value == 0 or value >= 4096 else f"{value} is too small; expected 0 (any) or at least 4096"
 
 
+def _language(value: str) -> str:
+    return "" if value in LANGUAGES else f"{value!r} is not known; expected one of {', '.join(LANGUAGES)}"
+
+
+def _security(value: str) -> str:
+    return "" if value in SECURITIES else f"{value!r} is not known; expected one of {', '.join(SECURITIES)}"
+
+
+def _mailbox(value: str) -> str:
+    fits = len(value) <= 254 and _MAILBOX.fullmatch(value)
+    return "" if fits else f"{value!r} is no e-mail address; expected name@host in ASCII"
+
+
+def _url(value: str) -> str:
+    return _problem(lambda: checked_address(value), "is not http(s)://host[:port]/path without a user")
+
+
+def _signing_secret(value: str) -> str:
+    return _problem(lambda: sign("", 0, [], value.split()), "is not whsec_ and base64 of 24 to 64 bytes")
+
+
+def _site(value: str) -> str:
+    fits = not value or _SITE.fullmatch(value)
+    return "" if fits else f"{value!r} does not fit; expected up to 64 letters, digits, spaces, dots, - and _"
+
+
+def _site_dimension(value: str) -> str:
+    fits = _SITE_DIMENSION.fullmatch(value)
+    return "" if fits else f"{value!r} does not fit; expected up to 64 of a-z, A-Z, 0-9, - and _"
+
+
+def _namespace(value: str) -> str:
+    return "" if _NAMESPACE.fullmatch(value) else f"{value!r} is no CloudWatch namespace of ours"
+
+
 def _problem(attempt: Callable[[], object], text: str) -> str:
     try:
         attempt()
-    except (ValueError, OSError, KeyError):
+    except (ValueError, OSError, KeyError, PonteError):
         return text
     return ""
 
 
-def _checked(check: Check, default: Any = MISSING, *, secret: bool = False) -> Any:
-    """A field that is looked at. `check` gives what is wrong with a value, or with each of several."""
-    metadata = {"check": check, "secret": secret}
-    return field(metadata=metadata) if default is MISSING else field(default=default, metadata=metadata)
+def _checked(check: Check, default: Any = MISSING, *, secret: bool = False, least: int = 0) -> Any:
+    """A field that is looked at. `check` gives what is wrong with a value, or with each of several, of which
+    there must be `least`."""
+    metadata = {"check": check, "secret": secret, "least": least}
+    return field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +226,82 @@ class TargetConfig:
     ae_title: str = _checked(_ae_title, "ZEROCLICK")
 
 
+def _name(value: str) -> str:
+    fits = 0 < len(value) <= 40 and value.isprintable()
+    return "" if fits else f"{value!r} is no name; expected 1 to 40 characters that can be shown"
+
+
+def _host(value: str) -> str:
+    fits = 0 < len(value) <= 253 and value.isprintable() and not any(one in value for one in " /@")
+    return "" if fits else f"{value!r} is no host name or address"
+
+
+@dataclass(frozen=True, slots=True)
+class ModalityConfig:
+    """A modality that the doctor can ask; nothing else needs it. `test_store` lets it be sent a marked object
+    when somebody asks for that."""
+
+    name: str = _checked(_name)
+    ae_title: str = _checked(_ae_title)
+    host: str = _checked(_host)
+    port: int = _checked(_port, 104)
+    test_store: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EmailConfig:
+    """The server that takes alerts as e-mail. `security` is `starttls`, `tls` from the first byte, or
+    `none`."""
+
+    host: str
+    sender: str = _checked(_mailbox)
+    recipients: tuple[str, ...] = _checked(_mailbox, least=1)
+    port: int = _checked(_port, 587)
+    security: str = _checked(_security, "starttls")
+    username: str = ""
+    password: str = field(default="", repr=False, metadata={"secret": True})
+    ca_file: Path | None = None
+    timeout_s: float = _checked(_positive, 20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertWebhookConfig:
+    """An address that takes alerts. Several secrets, apart by white space, while one is changed for
+    another."""
+
+    url: str = _checked(_url)
+    secret: str = _checked(_signing_secret, "", secret=True)
+    timeout_s: float = _checked(_positive, 20.0)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsConfig:
+    """Who is told of what somebody must see to, from which limits on, and how often again.
+
+    `site` is the clinic's name in them. Without a channel alerts are in the log alone.
+    """
+
+    site: str = _checked(_site, "")
+    language: str = _checked(_language, "pt-BR")
+    unforwarded_s: float = _checked(_positive, 3600.0)
+    disk_days: float = _checked(_not_negative, 3.0)
+    certificate_days: float = _checked(_not_negative, 30.0)
+    remind_s: float = _checked(_positive, 4 * 3600.0)
+    every_s: float = _checked(_positive, 15.0)
+    email: EmailConfig | None = None
+    webhook: AlertWebhookConfig | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CloudWatchConfig:
+    """Where the box says each minute how it is. `site` is the dimension `Site`, one of the stack's
+    `EDGE_SITES`; an empty region is that of the environment."""
+
+    site: str = _checked(_site_dimension)
+    namespace: str = _checked(_namespace, "Ponte/Edge")
+    region: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class RouterConfig:
     """All of it. `destinations` are those of `router.destinations`; `matching` is `all` or `first`."""
@@ -191,12 +314,23 @@ class RouterConfig:
     matching: Matching = "all"
     timezone: str = _checked(_zone, "America/Sao_Paulo")
     log_level: str = _checked(_level, "INFO")
+    log_file: str | None = None
     grace_s: float = _checked(_not_negative, 25.0)
     access: AccessConfig = AccessConfig()
     limits: LimitsConfig = LimitsConfig()
     disk: DiskConfig = DiskConfig()
     studies: StudiesConfig = StudiesConfig()
     commitment: CommitmentConfig = CommitmentConfig()
+    alerts: AlertsConfig = AlertsConfig()
+    cloudwatch: CloudWatchConfig | None = None
+    modalities: tuple[ModalityConfig, ...] = ()
+
+    @property
+    def log_path(self) -> Path | None:
+        """Where the log is written besides standard error; None where `log_file` is empty."""
+        if self.log_file is None:
+            return self.dicom_root / FOLDER_NAME / "log" / "router.log"
+        return Path(self.log_file) if self.log_file else None
 
     def shown(self) -> dict[str, Any]:
         """As plain values, without secrets."""
@@ -236,3 +370,10 @@ def _warnings(config: RouterConfig) -> Iterator[str]:
                 f"port {listener.port} is below {_FIRST_PORT_FOR_ALL}: only root, or who has"
                 " CAP_NET_BIND_SERVICE, may listen there"
             )
+    email = config.alerts.email
+    if email and email.security == "none":
+        yield "alerts.email.security is none: the e-mail, and the password, can be read on the way"
+    if email and bool(email.username) != bool(email.password):
+        yield "alerts.email has a username or a password; expected both, or none"
+    if config.alerts.webhook and not config.alerts.webhook.secret:
+        yield "alerts.webhook has no secret: its receiver cannot know who sent an alert"

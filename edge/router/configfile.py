@@ -7,7 +7,7 @@ wrong is said at once, by name; nothing is guessed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
@@ -25,9 +25,13 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
     "TARGET_AET": "target.ae_title",
     "TZ": "timezone",
     "LOG_LEVEL": "log_level",
+    "LOG_FILE": "log_file",
     "GRACE_SECONDS": "grace_s",
 }
 """Variables and what they set. `HTR_IP`, `SCP_PORT` and `SCP_SECOND_PORT` make the listeners."""
+
+
+_FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 
 class BadConfiguration(InvalidRequest):
@@ -48,6 +52,8 @@ def load(path: Path | None, environment: Mapping[str, str], *, env_file: Path | 
     for variable, name in ENVIRONMENT.items():
         if value := _variable(variable, variables, problems):
             _set(values, name, value)
+    if variables.get("LOG_FILE", "none").strip() == "":
+        values["log_file"] = ""
     listeners = _listeners(variables, problems)
     if listeners and "listeners" in values:
         problems.append("listeners: HTR_IP or SCP_PORT is set as well; expected one of the two ways")
@@ -182,6 +188,8 @@ def _convert(hint: Any, value: Any, name: str, one: Field[Any], problems: list[s
         if not isinstance(several, list):
             problems.append(f"{name}: expected a list")
             return ()
+        if len(several) < one.metadata.get("least", 0):
+            problems.append(f"{name}: is empty")
         inner = get_args(hint)[0]
         return tuple(_convert(inner, part, f"{name}[{at}]", one, problems) for at, part in enumerate(several))
     if origin is not None:
@@ -198,12 +206,14 @@ def _convert(hint: Any, value: Any, name: str, one: Field[Any], problems: list[s
 
 
 def _scalar(hint: Any, value: Any, name: str, one: Field[Any], problems: list[str]) -> Any:
-    words = {int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+    words = {int: "a whole number", float: "a number", str: "a text", Path: "a path", bool: "true or false"}
     try:
+        if hint is bool:
+            return _FLAGS[str(value).strip().lower()]
         if isinstance(value, (bool, list, dict)) or (hint is int and isinstance(value, float)):
             raise ValueError  # noqa: TRY301
         found = hint(value.strip() if isinstance(value, str) else value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, KeyError):
         problems.append(f"{name}: expected {words.get(hint, 'another value')}")
         return None
     check: Check | None = one.metadata.get("check")
@@ -219,3 +229,16 @@ def _fields(kind: Any) -> tuple[Field[Any], ...]:
 
 def _joined(name: str, key: object) -> str:
     return f"{name}.{key}" if name else str(key)
+
+
+def all_variables(environment: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
+    """Those of the `.env` file, and of the environment, which wins."""
+    return {**_read_env_file(env_file), **environment}
+
+
+def own_variables(
+    names: Iterable[str], environment: Mapping[str, str], env_file: Path | None, problems: list[str]
+) -> dict[str, str]:
+    """What variables say that another program of the box has, read as the router's are; "" for none."""
+    variables = {**_read_env_file(env_file), **environment}
+    return {name: _variable(name, variables, problems) for name in names}

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from ponte.version import VERSION
-from router import delivery_rows
-from router.delivery_rows import Queue
+from router.deliveries import waits_for_study
 from router.destinations import Inbox, Target
 from router.lanes import Health, Lane
-from router.savepoint import run_apart
+from router.views import QueueView, Views
 
 if TYPE_CHECKING:
     from router.box import Box
 
 _KINDS: Final[Mapping[str, str]] = {"orthanc": "dicomweb", "s3": "inbox"}
+_IDLE_S: Final = 300.0
+_NOTHING: Final = QueueView("", 0, 0, 0, 0, 0, 0, 0, None, None)
 
 
 def status(box: Box) -> dict[str, Any]:
-    """All of `status`, as JSON. Raises `TransientError` where the rows cannot be read."""
-    queues = {queue.destination: queue for queue in run_apart(box.committer, delivery_rows.queues)}
+    """All of it, as JSON. It reads the rows beside those who receive. Raises `TransientError`,
+    `InvalidRequest` where they cannot be read."""
+    with Views(box.config.dicom_root) as views, views.moment():
+        queues = {queue.destination: queue for queue in views.queues()}
+        oldest = views.oldest_unforwarded_at()
+        quarantine = views.quarantine_counts()
     disk = shutil.disk_usage(box.spool.folder)
-    oldest = [queue.oldest_at for queue in queues.values() if queue.active and queue.oldest_at is not None]
+    lanes = box.forwarder.lanes
     return {
         "version": VERSION,
         "pid": os.getpid(),
@@ -33,30 +39,15 @@ def status(box: Box) -> dict[str, Any]:
         "draining": box.intake.is_draining,
         "refusing": box.intake.refuses_associations(),
         "associations": [asdict(one) for one in box.live.snapshot()],
-        "destinations": [
-            _destination(lane, queues.get(name, Queue(name, active=True)))
-            for name, lane in box.forwarder.lanes.items()
-        ],
-        "disk": {"free_bytes": disk.free, "total_bytes": disk.total, "days_left": None},
-        "oldest_unforwarded_at": min(oldest, default=None),
-        "quarantine": {},
+        "destinations": [_destination(box, lane, queues.get(name, _NOTHING)) for name, lane in lanes.items()],
+        "disk": {
+            "free_bytes": disk.free, "total_bytes": disk.total, "days_left": box.disk.days_left(disk.free),
+        },
+        "oldest_unforwarded_at": oldest,
+        "quarantine": quarantine,
         "parts": [{"name": name, "state": state} for name, state in box.parts.states().items()],
         "counters": box.counters.snapshot(),
-    }
-
-
-def _destination(lane: Lane, queue: Queue) -> dict[str, Any]:
-    health = lane.health
-    return {
-        "name": lane.target.name,
-        "kind": kind_of(lane.target),
-        "state": _state(lane, health),
-        "since": health.failing_since,
-        "queue": queue.waiting + queue.sending,
-        "failures": health.failures,
-        "detail": health.detail,
-        "code": health.code,
-    }
+    }  # fmt: skip
 
 
 def kind_of(target: Target) -> str:
@@ -64,9 +55,34 @@ def kind_of(target: Target) -> str:
     return "inbox" if isinstance(target, Inbox) else _KINDS.get(target.kind, target.kind)
 
 
-def _state(lane: Lane, health: Health) -> str:
+def _destination(box: Box, lane: Lane, queue: QueueView) -> dict[str, Any]:
+    health, name = lane.health, lane.target.name
+    state = _state(lane, health, queue, box.config.studies.limit_s)
+    since = box.since.seen(name, state)
+    return {
+        "name": name,
+        "kind": kind_of(lane.target),
+        "state": state,
+        "since": health.failing_since if state == "down" else since,
+        "queue": queue.waiting + queue.sending,
+        "failures": health.failures,
+        "detail": health.detail,
+        "code": health.code,
+    }
+
+
+def _state(lane: Lane, health: Health, queue: QueueView, study_limit_s: float) -> str:
+    """`idle` has nothing to send and had nothing for a while; `slow` takes, and is behind for longer than
+    what is an alarm of it, the time that a study may take to become complete not counted."""
     if health.is_held:
         return "paused"
     if not lane.is_open:
         return "closed"
-    return "down" if health.failures else "up"
+    if health.failures:
+        return "down"
+    now, patience_s = time.time(), lane.target.retry.alert_after_s
+    if waits_for_study(lane.target):
+        patience_s += study_limit_s
+    if queue.oldest_waiting_at is not None:
+        return "slow" if now - queue.oldest_waiting_at > patience_s else "up"
+    return "up" if now - (queue.last_sent_at or 0.0) < _IDLE_S else "idle"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ponte.errors import InvalidRequest, TransientError
-from router import delivery_rows, organiser_rows, views_rows
+from router import control_rows, delivery_rows, organiser_rows, views_rows
 from router.reception import AssociationFacts
 
 FILE_NAME: Final = "router.db"
@@ -63,6 +63,7 @@ MIGRATIONS: Final[Sequence[str]] = (
     organiser_rows.SCHEMA,
     delivery_rows.MIGRATION,
     views_rows.MIGRATION,
+    control_rows.MIGRATION,
 )
 """A script for each version of the schema, never changed once released; `PRAGMA user_version` counts them."""
 
@@ -230,6 +231,10 @@ class Database:
         """Make what was changed since `begin` durable."""
         self._connection.execute("COMMIT")
 
+    def touch(self) -> None:
+        """Write what is there already: whoever commits that knows whether the file can be written."""
+        self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+
     def rollback(self) -> None:
         """Undo what was changed since `begin`."""
         if self._connection.in_transaction:
@@ -322,6 +327,10 @@ class Database:
     def run(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
         """One statement, for tables that have a module of their own."""
         return self._connection.execute(statement, tuple(values))
+
+    def run_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        """The same statement for each of `rows`."""
+        self._connection.executemany(statement, rows)
 
 
 def checkpoint(path: Path) -> None:

@@ -140,6 +140,21 @@ def _release_parts(database: Database) -> int:
     return delivery_rows.release_parts(database, _AT_A_TIME)
 
 
+def add_by_hand(database: Database, number: int, destination: Target, now: float) -> bool:
+    """Have an instance sent where no rule sent it; False where it is not here, goes there already, or is to
+    be decided on yet."""
+    query = (
+        "SELECT sop_instance_uid FROM instances WHERE number = ? AND state = 'kept'"
+        " AND number <= (SELECT number FROM delivery_positions WHERE destination = ?)"
+    )
+    row = database.run(query, (number, destination.name)).fetchone()
+    if row is None:
+        return False
+    waits, asks = waits_for_study(destination), asks_for_commitment(destination)
+    planned = Planned(number, row[0], destination.name, destination.priority, waits, asks)
+    return delivery_rows.add(database, planned, now)
+
+
 def asks_for_commitment(destination: Target) -> bool:
     """True where nothing may go before the destination has committed to it."""
     return isinstance(destination, DicomNode) and destination.commitment

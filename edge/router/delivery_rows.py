@@ -6,6 +6,7 @@ waiting is a query, not a list in memory.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -58,9 +59,16 @@ MIGRATION: Final = """
 not to be sent yet. `unclear` says that the destination may have it though it never said so. `sent_as` is the
 SOP Instance UID where what was sent had another."""
 
+DISMISSED: Final = "Dismissed by hand"
+DELETED: Final = "Deleted by hand"
+"""What is skipped by somebody's decision, and not because the destination has it, says so in its detail."""
 # word for word as the index has it
-_OPEN = "state IN ('waiting', 'sending', 'refused', 'given_up')"
-_CONFIRMED = "(d.state IN ('committed', 'skipped') OR (d.state = 'sent' AND d.wants_commitment = 0))"
+OPEN: Final = "state IN ('waiting', 'sending', 'refused', 'given_up')"
+_BY_HAND = f"(d.state = 'skipped' AND d.detail IN ('{DISMISSED}', '{DELETED}'))"
+_CONFIRMED = (
+    f"((d.state = 'skipped' AND NOT {_BY_HAND}) OR d.state = 'committed'"
+    " OR (d.state = 'sent' AND d.wants_commitment = 0))"
+)
 _CANDIDATES = """
     SELECT i.number, i.sop_instance_uid, i.place, i.modality,
         coalesce(a.calling_ae_title, i.source_ae_title), a.called_ae_title, a.address
@@ -70,7 +78,10 @@ _CANDIDATES = """
 _PLAN = """
     INSERT OR IGNORE INTO deliveries
         (number, destination, state, priority, part, planned_at, wants_commitment)
-    SELECT i.number, ?, 'waiting', ?, CASE WHEN ? THEN p.part ELSE 0 END, ?, ? FROM instances i
+    SELECT i.number, ?, 'waiting',
+        CASE WHEN EXISTS (SELECT 1 FROM urgent_studies u WHERE u.study_instance_uid = i.study_instance_uid)
+            THEN -1 ELSE ? END,
+        CASE WHEN ? THEN p.part ELSE 0 END, ?, ? FROM instances i
     LEFT JOIN organised o ON o.number = i.number
     LEFT JOIN study_parts p ON p.study_instance_uid = o.study_instance_uid AND p.part = o.part
         AND p.state = 'complete'
@@ -187,7 +198,7 @@ def configure(database: Database, names: Sequence[str]) -> list[str]:
         row[0]
         for row in database.run(
             "SELECT destination FROM delivery_positions p WHERE active = 0 AND EXISTS"  # noqa: S608
-            f" (SELECT 1 FROM deliveries d WHERE d.destination = p.destination AND {_OPEN})"
+            f" (SELECT 1 FROM deliveries d WHERE d.destination = p.destination AND {OPEN})"
         )
     ]
 
@@ -195,7 +206,7 @@ def configure(database: Database, names: Sequence[str]) -> list[str]:
 def ask_no_commitment(database: Database, names: Iterable[str]) -> None:
     """What these have, or are to have, needs no commitment: it is not asked for any more."""
     for name in names:
-        for which in ("state = 'sent'", _OPEN):
+        for which in ("state = 'sent'", OPEN):
             database.run(
                 "UPDATE deliveries SET wants_commitment = 0"  # noqa: S608
                 f" WHERE destination = ? AND {which} AND wants_commitment = 1",
@@ -207,6 +218,16 @@ def resume(database: Database) -> int:
     """What was in hand when the router ended waits again, and may be there already; how many."""
     return database.run(
         "UPDATE deliveries SET state = 'waiting', unclear = 1, next_at = 0 WHERE state = 'sending'"
+    ).rowcount
+
+
+def put_back_all_but(database: Database, destination: str, numbers: Iterable[int]) -> int:
+    """What the rows say is in hand, and is not among these, waits again, and may be there already."""
+    return database.run(
+        "UPDATE deliveries SET state = 'waiting', unclear = 1, next_at = 0"  # noqa: S608
+        f" WHERE destination = ? AND {OPEN} AND state = 'sending'"
+        " AND number NOT IN (SELECT value FROM json_each(?))",
+        (destination, json.dumps(list(numbers))),
     ).rowcount
 
 
@@ -231,10 +252,15 @@ def plan(
         return False
     for one in planned:
         if expected.get(one.destination, up_to) < one.number:
-            values = (one.destination, one.priority, one.waits_for_study, now, one.wants_commitment)
-            database.run(_PLAN, (*values, one.number, one.sop_instance_uid))
+            add(database, one, now)
     database.run("UPDATE delivery_positions SET number = ? WHERE active = 1 AND number < ?", (up_to, up_to))
     return True
+
+
+def add(database: Database, one: Planned, now: float) -> bool:
+    """Note what is to go; False where that was noted before."""
+    values = (one.destination, one.priority, one.waits_for_study, now, one.wants_commitment)
+    return database.run(_PLAN, (*values, one.number, one.sop_instance_uid)).rowcount == 1
 
 
 def claim(database: Database, destination: str, most: int, most_bytes: int, now: float) -> list[Delivery]:
@@ -307,18 +333,34 @@ def release_parts(database: Database, most: int) -> int:
 
 def outstanding(database: Database, number: int) -> bool:
     """True while the instance must be kept: a destination that needs it has not confirmed that it has it
-    (or not committed to it, where asked), or none of any has."""
+    (or not committed to it, where asked), or none of any has. That somebody dismissed it for one destination
+    confirms nothing: where no other has it, it stays until it is deleted by hand."""
     (found,) = database.run(
         f"""
         SELECT EXISTS (SELECT 1 FROM delivery_positions WHERE active = 1 AND number < ?1)
             OR EXISTS (
                 SELECT 1 FROM deliveries d JOIN delivery_positions p ON p.destination = d.destination
-                WHERE d.number = ?1 AND p.active = 1 AND NOT {_CONFIRMED})
+                WHERE d.number = ?1 AND p.active = 1 AND NOT {_CONFIRMED} AND NOT {_BY_HAND})
             OR NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.number = ?1 AND {_CONFIRMED})
         """,  # noqa: S608
         (number,),
     ).fetchone()
     return bool(found)
+
+
+def is_sending(database: Database, number: int) -> bool:
+    """True while a destination has it in hand."""
+    query = "SELECT 1 FROM deliveries WHERE number = ? AND state = 'sending'"
+    return database.run(query, (number,)).fetchone() is not None
+
+
+def close_deleted(database: Database, number: int) -> None:
+    """Nobody is to have any more what was deleted by hand."""
+    database.run(
+        f"UPDATE deliveries SET state = 'skipped', detail = '{DELETED}', next_at = 0 WHERE number = ?"  # noqa: S608
+        " AND state IN ('waiting', 'refused', 'given_up')",
+        (number,),
+    )
 
 
 def queues(database: Database) -> list[Queue]:
@@ -327,37 +369,14 @@ def queues(database: Database) -> list[Queue]:
     for name, active in database.run("SELECT destination, active FROM delivery_positions"):
         counts = dict(
             database.run(
-                f"SELECT state, count(*) FROM deliveries WHERE destination = ? AND {_OPEN} GROUP BY state",  # noqa: S608
+                f"SELECT state, count(*) FROM deliveries WHERE destination = ? AND {OPEN} GROUP BY state",  # noqa: S608
                 (name,),
             )
         )
         (oldest,) = database.run(
             "SELECT min(i.durable_at) FROM instances i WHERE i.number = (SELECT min(number) FROM deliveries"  # noqa: S608
-            f" WHERE destination = ? AND {_OPEN} AND state IN ('waiting', 'sending'))",
+            f" WHERE destination = ? AND {OPEN} AND state IN ('waiting', 'sending'))",
             (name,),
         ).fetchone()
         found.append(Queue(name, bool(active), **counts, oldest_at=oldest))
     return found
-
-
-def retry(database: Database, destination: str) -> int:
-    """Try again at once what it refused, what was given up and what waits for its next turn; how many."""
-    return database.run(
-        "UPDATE deliveries SET state = 'waiting', attempts = 0, failing_since = NULL, next_at = 0"  # noqa: S608
-        f" WHERE destination = ? AND {_OPEN} AND state <> 'sending'"
-        " AND (state <> 'waiting' OR next_at > 0)",
-        (destination,),
-    ).rowcount
-
-
-def dismiss(database: Database, destination: str, number: int) -> bool:
-    """Somebody decides that the destination is not to have an instance that it refused or that was given up:
-    only then does it count no more."""
-    return (
-        database.run(
-            "UPDATE deliveries SET state = 'skipped', detail = 'Dismissed by hand' WHERE number = ?"
-            " AND destination = ? AND state IN ('refused', 'given_up')",
-            (number, destination),
-        ).rowcount
-        == 1
-    )

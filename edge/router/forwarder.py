@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from threading import Event, Thread
+from dataclasses import dataclass
+from threading import Event, Lock, Thread
 from typing import Final, Protocol
 
 from ponte.destination import Outcome
@@ -23,7 +24,7 @@ from ponte.errors import (
     TransientError,
 )
 from ponte.ingest import Transform
-from router import delivery_rows
+from router import control_rows, delivery_rows
 from router.catalogue import open_catalogue
 from router.committer import Committer
 from router.committing import Committing
@@ -34,6 +35,7 @@ from router.delivery_rows import Delivery, Result
 from router.destinations import DicomNode, Inbox, Target, WebServer
 from router.failpoint import failpoint
 from router.inbox import InboxWorkers
+from router.inhand import InHand
 from router.lanes import NAP_S, Lane
 from router.links import Link, Session, open_link
 from router.loads import Load, load
@@ -76,24 +78,41 @@ class Workers(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What another list of destinations changed, by name. `still_sending` are those taken out, or changed,
+    that have something in hand yet: they end it as they were."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    still_sending: tuple[str, ...]
+
+
 class Forwarder:
     """All destinations. `workers` are made by the caller where a kind needs more than is known here."""
 
-    def __init__(
-        self, planner: Planner, committer: Committer, workers: Sequence[Workers], counters: Counters
-    ) -> None:
-        self.lanes = {one.lane.target.name: one.lane for one in workers}
+    def __init__(self, planner: Planner, committer: Committer, workers: Sequence[Workers]) -> None:
         self._planner = planner
+        self._planning = Lock()
         self._committer = committer
-        self._workers = workers
-        self._counters = counters
+        self._workers = list(workers)
+        self._leaving: list[Workers] = []
         self._awake = Event()
         self._stopping = False
         self._thread = Thread(target=self._plan, name="planner", daemon=True)
 
+    @property
+    def lanes(self) -> dict[str, Lane]:
+        """By name, in the order of the configuration."""
+        return {one.lane.target.name: one.lane for one in self._workers}
+
     def start(self) -> None:
-        """Go on where it was. Raises `TransientError` where the rows cannot be had."""
+        """Go on where it was; what is held stays held. Raises `TransientError` where the rows cannot be
+        had."""
         self._planner.configure()
+        self._hold(self._workers)
         resumed = run_apart(self._committer, delivery_rows.resume)
         if resumed:
             log.warning("deliveries in hand are tried again", extra={"instances": resumed})
@@ -110,13 +129,63 @@ class Forwarder:
         """End what is in hand, as far as the time allows; True where nothing is left in hand."""
         self._stopping = True
         self.wake()
-        for one in self._workers:
+        every = [*self._workers, *self._leaving]
+        for one in every:
             one.stop()
         until = time.monotonic() + grace_s
         if self._thread.is_alive():
             self._thread.join(grace_s)
-        left = [one for one in self._workers if not one.join(max(0.0, until - time.monotonic()))]
-        return not left
+        left = [one for one in every if not one.join(max(0.0, until - time.monotonic()))]
+        return not left and not self._thread.is_alive()
+
+    def exchange(self, planner: Planner, workers: Sequence[Workers], grace_s: float) -> Exchange:
+        """Go on with these destinations: `workers` of the lanes that stay are the same objects as before.
+
+        Nobody who stays is touched. Those who leave end what they have in hand, for which they may take
+        longer than `grace_s`. Raises `TransientError` where the rows cannot be had: then all is as it was.
+        """
+        before, now = self._by_name(self._workers), self._by_name(workers)
+        self._hold([one for one in workers if one not in self._workers])
+        with self._planning:
+            planner.configure()
+            self._planner = planner
+        leaving = [one for one in self._workers if one not in workers]
+        begun = [one for one in workers if one not in self._workers]
+        self._workers = list(workers)
+        slow = self._end(leaving, grace_s)
+        for one in begun:
+            one.start()
+        self.wake()
+        return Exchange(
+            added=tuple(name for name in now if name not in before),
+            removed=tuple(name for name in before if name not in now),
+            changed=tuple(name for name in now if name in before and before[name] is not now[name]),
+            unchanged=tuple(name for name in now if before.get(name) is now[name]),
+            still_sending=tuple(one.lane.target.name for one in slow),
+        )
+
+    def workers_of(self, target: Target) -> Workers | None:
+        """Those that send to exactly this destination now."""
+        return next((one for one in self._workers if one.lane.target == target), None)
+
+    @staticmethod
+    def _by_name(workers: Iterable[Workers]) -> dict[str, Workers]:
+        return {one.lane.target.name: one for one in workers}
+
+    def _hold(self, workers: Iterable[Workers]) -> None:
+        held = run_apart(self._committer, control_rows.held)
+        for one in workers:
+            if one.lane.target.name in held:
+                one.lane.hold()
+
+    def _end(self, workers: Sequence[Workers], grace_s: float) -> list[Workers]:
+        """Those that did not end in time; `stop` waits for them."""
+        for one in workers:
+            one.stop()
+        until = time.monotonic() + grace_s
+        slow = [one for one in workers if not one.join(max(0.0, until - time.monotonic()))]
+        self._leaving = [one for one in self._leaving if not one.join(0)] + slow
+        return slow
 
     def wake(self) -> None:
         """Something was received."""
@@ -127,7 +196,8 @@ class Forwarder:
             self._awake.clear()
             found = 0
             try:
-                found = self._planner.step()
+                with self._planning:
+                    found = self._planner.step()
             except TransientError as error:
                 log.error("deliveries not planned", extra={"code": error.code})
             except Exception as error:  # noqa: BLE001  the thread must not end; the rows are there still
@@ -166,6 +236,7 @@ class InstanceWorkers:
         self.confirmed = confirmed
         self.transcoder = Transcoder(target.transcode, spool.folder)
         self.judge = Judge(target.retry)
+        self.in_hand = InHand(committer, target.name)
         self.stopping = False
         asks = isinstance(target, DicomNode) and target.commitment
         self._committing = Committing(lane, committer) if asks else None
@@ -291,7 +362,7 @@ class _Worker:
                 return delivery_rows.claim_probe(database, target.name, now)
             return delivery_rows.claim(database, target.name, target.batch_instances, target.batch_bytes, now)
 
-        claimed = run_apart(self._workers.committer, apply)
+        claimed = self._workers.in_hand.claim(apply, lambda claimed: claimed)
         self._settled(len(results))
         return claimed
 
@@ -305,6 +376,7 @@ class _Worker:
     def _settled(self, count: int) -> None:
         if count:
             failpoint("confirmed")
+        self._workers.in_hand.release(result.delivery.number for result in self._results[:count])
         for result in self._results[:count]:
             if result.state in ("sent", "skipped"):
                 self._workers.confirmed(result.delivery.number)
@@ -362,7 +434,8 @@ class _Batch:
             one = load(delivery, self._workers.spool.path_of(delivery.place))
             try:
                 if self._workers.transform is not None:
-                    one.outgoing = one.whole = self._workers.transform(one.outgoing)
+                    one.replace_by(self._workers.transform(one.outgoing))
+                    one.whole = one.outgoing
             except PermanentError as error:
                 yield self._judge.refused(delivery, f"{error.code}: {error.detail}")
                 continue
@@ -401,7 +474,7 @@ class _Batch:
                 continue
             if outcome.stored:
                 self._transcoder.accepted(one)
-            yield self._judge.answered(one.delivery, outcome, sent_as=one.sent_as)
+            yield one.noted(self._judge.answered(one.delivery, outcome, sent_as=one.sent_as))
             if self._workers.stopping:
                 break
         yield from self._unanswered()
@@ -483,14 +556,33 @@ def build(
 ) -> Forwarder:
     """The forwarder of a configuration; `confirmed` is told of each instance that a destination has, once
     that is durable. Raises `InvalidRequest` by the name of what cannot be used."""
-    workers = []
-    for target in targets:
-        transform = _profile(target, profiles or {})
+    supplies = Supplies(committer, spool, counters, profiles or {}, confirmed)
+    workers = [supplies.workers(target) for target in targets]
+    return Forwarder(supplies.planner(targets, matching), committer, workers)
+
+
+@dataclass(frozen=True, slots=True)
+class Supplies:
+    """What all destinations are made with."""
+
+    committer: Committer
+    spool: Spool
+    counters: Counters
+    profiles: Mapping[str, Transform]
+    confirmed: Confirmed
+
+    def workers(self, target: Target) -> Workers:
+        """Those of a destination, not yet begun. Raises `InvalidRequest` by the name of what cannot be
+        used."""
         kind = InboxWorkers if isinstance(target, Inbox) else InstanceWorkers
-        lane = Lane(target, counters)
-        workers.append(kind(lane, committer, spool, transform=transform, confirmed=confirmed))
-    planner = Planner(committer, spool, counters, targets, matching)
-    return Forwarder(planner, committer, workers, counters)
+        return kind(
+            Lane(target, self.counters), self.committer, self.spool,
+            transform=_profile(target, self.profiles), confirmed=self.confirmed,
+        )  # fmt: skip
+
+    def planner(self, targets: Sequence[Target], matching: Matching) -> Planner:
+        """Who decides what goes to them."""
+        return Planner(self.committer, self.spool, self.counters, targets, matching)
 
 
 def _profile(target: Target, profiles: Mapping[str, Transform]) -> Transform | None:

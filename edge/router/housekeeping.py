@@ -3,11 +3,13 @@ before, each in its thread."""
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import tzinfo
 from threading import Event
 from typing import Final
 
+from ponte.errors import InvalidRequest
 from ponte.quarantine import Quarantine
 from router.adoption import Adoption
 from router.committer import Committer
@@ -18,11 +20,14 @@ from router.folders import Folders
 from router.metadata import MetadataFile
 from router.organiser import Organiser
 from router.patrol import Patrol
+from router.receipt_keys import ensure_key
 from router.removal import Outstanding, Remover, Retention
 from router.savepoint import run_apart
 from router.spool import Spool
 from router.views_rows import describe_some
 from router.worker import Worker
+
+log = logging.getLogger(__name__)
 
 _ORGANISE_EVERY_S: Final = 0.5
 _REMOVE_EVERY_S: Final = 1.0
@@ -45,6 +50,7 @@ class Housekeeping:
         config: StudiesConfig,
     ) -> None:
         self._ending = Event()
+        self._root = spool.folder.parent
         folders = Folders(spool.folder.parent)
         metadata = MetadataFile(folders.root, committer)
         now = SteadyClock()
@@ -74,6 +80,11 @@ class Housekeeping:
     def prepare(self, *, is_first: bool = True) -> None:
         """`is_first` in this process. Raises `NotCommitted`, `OSError`."""
         self.organiser.prepare(is_first=is_first)
+        try:
+            ensure_key(self._root)
+        except InvalidRequest as error:
+            extra = {"alarm": "RECEIPT_KEY", "code": error.code}
+            log.error("receipts cannot be signed", extra=extra)
 
     @property
     def is_alive(self) -> bool:

@@ -36,6 +36,7 @@ from router.deliveries import Judge
 from router.delivery_rows import Delivery, Result
 from router.destinations import Inbox
 from router.failpoint import failpoint
+from router.inhand import InHand
 from router.lanes import NAP_S, Lane
 from router.loads import Load, load
 from router.savepoint import run_apart
@@ -85,6 +86,7 @@ class InboxWorkers:
         self.transform = transform
         self.confirmed = confirmed
         self.judge = Judge(lane.target.retry)
+        self.in_hand = InHand(committer, lane.target.name)
         self.stopping = False
         self.client = client or open_client
         self._threads = [
@@ -133,26 +135,38 @@ class _Worker:
 
     def _turn(self) -> bool:
         """Send the next archive; False where there is none. Raises `TransientError` where rows fail."""
-        committer, name = self._workers.committer, self._name
-        part = run_apart(committer, lambda database: upload_rows.claim_part(database, name))
+        part = self._workers.in_hand.claim(
+            lambda database: upload_rows.claim_part(database, self._name),
+            lambda claimed: [delivery for delivery, _ in claimed.deliveries] if claimed else [],
+        )
         if part is None:
             return False
         results = self._brought(part)
-
-        def settle(database: Database) -> None:
-            delivery_rows.settle(database, name, results)
-            if any(result.state == "sent" for result in results):
-                upload_rows.forget_upload(database, name, part)
-
-        run_apart(committer, settle)
+        self._settle(part, results)
         failpoint("confirmed")
         for result in results:
             if result.state == "sent":
                 self._workers.confirmed(result.delivery.number)
         for state in {result.state for result in results}:
             count = sum(result.state == state for result in results)
-            self._lane.counters.add("ponte_forward_total", count, destination=name, result=state)
+            self._lane.counters.add("ponte_forward_total", count, destination=self._name, result=state)
         return True
+
+    def _settle(self, part: StudyPart, results: Sequence[Result]) -> None:
+        """Raises `TransientError`: then the archive is sent again, which makes the same object."""
+
+        def settle(database: Database) -> None:
+            delivery_rows.settle(database, self._name, results)
+            if any(result.state == "sent" for result in results):
+                upload_rows.forget_upload(database, self._name, part)
+
+        numbers = [delivery.number for delivery, _ in part.deliveries]
+        try:
+            run_apart(self._workers.committer, settle)
+        except BaseException:
+            self._workers.in_hand.release(numbers, in_doubt=True)
+            raise
+        self._workers.in_hand.release(numbers)
 
     def _brought(self, part: StudyPart) -> list[Result]:
         """What becomes of each member: all those that are whole are in the object, or none is sent."""

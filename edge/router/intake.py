@@ -57,6 +57,8 @@ KEPT_TAGS: Final = frozenset(
     }
 )  # fmt: skip
 NO_SUCH_INSTANCE: Final = 0x0112
+STORE_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Bounds of the histogram `ponte_store_seconds`: from the command to the durable answer."""
 _CHUNK = 1 << 20
 
 
@@ -166,14 +168,14 @@ class SpoolIntake[K: Keeper]:
         """Make a file ready. Raises `RefusedInstance`: 0x0117, 0xA700."""
         uids = (asked.sop_class_uid, asked.sop_instance_uid, asked.transfer_syntax_uid)
         if not all(map(is_valid_uid, uids)):
-            raise self.refusal(INVALID_UID, "A UID of the command is none", "BAD_UID")
+            raise self.refusal(asked, INVALID_UID, "A UID of the command is none", "BAD_UID")
         try:
             if self.watermarks.refuses_instances():
-                raise self.refusal(OUT_OF_RESOURCES, "The disk is nearly full", "STORAGE")
+                raise self.refusal(asked, OUT_OF_RESOURCES, "The disk is nearly full", "STORAGE")
             head = part10_head(*uids, source_ae_title=asked.association.calling_ae_title)
             partial = self.spool.receive(head)
         except OSError as error:
-            raise self.refusal(OUT_OF_RESOURCES, f"No file: errno {error.errno}", "STORAGE") from error
+            raise self.refusal(asked, OUT_OF_RESOURCES, f"No file: errno {error.errno}", "STORAGE") from error
         return _Arriving(self, asked, partial)
 
     def commitment_asked(
@@ -201,11 +203,16 @@ class SpoolIntake[K: Keeper]:
         """Of the disk that the spool is on."""
         return self.watermarks.free().size_bytes
 
-    def refusal(self, status: int, detail: str, code: str) -> RefusedInstance:
+    def refusal(self, asked: Asked, status: int, detail: str, code: str) -> RefusedInstance:
         """What says that an instance is not taken, counted and logged."""
-        self.counters.add("ponte_cstore_total", status=f"{status:04X}")
+        self.count(asked, status)
         log.warning("instance refused", extra={"status": f"{status:04X}", "code": code})
         return RefusedInstance(status, detail, code=code)
+
+    def count(self, asked: Asked, status: int) -> None:
+        """An answer to a C-STORE."""
+        calling_ae = asked.association.calling_ae_title
+        self.counters.add("ponte_cstore_total", status=f"{status:04X}", calling_ae=calling_ae)
 
 
 class _Arriving:
@@ -217,7 +224,7 @@ class _Arriving:
         self._partial = partial
         self._dataset_start = partial.size_bytes
         self._scanner = Scanner(transfer_syntax_uid=asked.transfer_syntax_uid, keep=KEPT_TAGS)
-        self._began = time.time()
+        self._began, self._since = time.time(), time.monotonic()
 
     def write(self, piece: bytes | bytearray | memoryview) -> None:
         """Into the file, and past the scanner."""
@@ -226,7 +233,7 @@ class _Arriving:
         except OSError as error:
             self.abandon()
             raise self._intake.refusal(
-                OUT_OF_RESOURCES, f"It cannot be written: errno {error.errno}", "STORAGE"
+                self._asked, OUT_OF_RESOURCES, f"It cannot be written: errno {error.errno}", "STORAGE"
             ) from error
         self._scanner.feed(piece)
 
@@ -243,8 +250,10 @@ class _Arriving:
             self._log_failure(error)
         finally:
             self._partial.discard()
-        self._intake.counters.add("ponte_cstore_total", status=f"{status:04X}")
+        self._intake.count(self._asked, status)
         self._intake.counters.add("ponte_received_bytes_total", self._partial.size_bytes)
+        seconds = time.monotonic() - self._since
+        self._intake.counters.observe("ponte_store_seconds", seconds, STORE_SECONDS)
         if status == SUCCESS:
             self._intake.live.stored(self._asked.association.id, self._partial.size_bytes)
         return status
@@ -297,7 +306,7 @@ class _Arriving:
         row = (identity, reason, verdict.sha256, uid, association, status, self._began)
         said = text_of(verdict.values.get(STUDY_INSTANCE_UID))
         self._intake.committer.note_quarantined(row, said if is_valid_uid(said) else "")
-        self._intake.counters.add("ponte_quarantined_total", reason=reason)
+        self._intake.counters.add("ponte_quarantine_total", reason=reason)
         log.error(
             "instance quarantined", extra={"alarm": "QUARANTINED", "code": reason, "quarantine": identity}
         )

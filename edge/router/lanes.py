@@ -118,8 +118,13 @@ class Lane:
 
     def resume(self) -> None:
         """Go on, at once even where a pause is not over."""
+        self._held = False
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Try at once, even where a pause after a failure is not over; what is held stays held."""
         with self._lock:
-            self._held, self._paused_until = False, 0.0
+            self._paused_until = 0.0
         self.wake()
 
     def succeeded(self) -> None:

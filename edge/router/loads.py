@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from io import SEEK_END
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from ponte.destination import Outgoing
-from router.delivery_rows import Delivery
+from router.delivery_rows import Delivery, Result
 
 
 class KeptFile:
@@ -43,13 +44,28 @@ class KeptFile:
 @dataclass(slots=True)
 class Load:
     """A delivery in hand, and what is sent of it. `whole` is that before it was transcoded; `refused` are the
-    transfer syntaxes that the destination did not accept. `files` are closed when it is settled."""
+    transfer syntaxes that the destination did not accept. `files` are closed when it is settled.
+    `copy_sha256` is of the dataset that is sent, where that is not what is kept."""
 
     delivery: Delivery
     outgoing: Outgoing
     whole: Outgoing
     files: tuple[KeptFile | BinaryIO, ...] = ()
     refused: tuple[str, ...] = ()
+    copy_sha256: bytes | None = None
+
+    def replace_by(self, copy: Outgoing) -> None:
+        """Send a copy that was made of it, and remember its digest. Raises `SourceUnavailable`."""
+        digest = hashlib.sha256()
+        for chunk in copy.dataset_chunks(copy.dataset_bytes):
+            digest.update(chunk)
+        self.outgoing, self.copy_sha256 = copy, digest.digest()
+
+    def noted(self, result: Result) -> Result:
+        """The result with what it was that the destination took."""
+        if result.state != "sent" or self.copy_sha256 is None:
+            return result
+        return replace(result, sent_sha256=self.copy_sha256, sent_syntax=self.outgoing.transfer_syntax_uid)
 
     @property
     def sent_as(self) -> str | None:

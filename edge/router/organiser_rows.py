@@ -75,6 +75,16 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """An instance that is kept. `file` is its name in the study's folder, if it has one yet."""
+
+    number: int
+    place: str
+    size_bytes: int
+    file: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Linked:
     """An instance with its place in the spool and its name, and what its own row says of it."""
 
@@ -230,6 +240,16 @@ def mark_removed(database: Database, numbers: Sequence[int]) -> None:
     """Before anything is taken from the disk."""
     for number in numbers:
         database.run("UPDATE instances SET state = 'removed' WHERE number = ? AND state = 'kept'", (number,))
+
+
+def kept_of(database: Database, study_instance_uid: str, after: int, most: int) -> list[Kept]:
+    """The kept instances of a study, in the order of their numbers, whether organised or not."""
+    query = (
+        "SELECT i.number, i.place, i.size_bytes, o.file FROM instances i"
+        " LEFT JOIN organised o ON o.number = i.number"
+        " WHERE i.study_instance_uid = ? AND i.number > ? AND i.state = 'kept' ORDER BY i.number LIMIT ?"
+    )
+    return [Kept(*row) for row in database.run(query, (study_instance_uid, after, most))]
 
 
 def is_kept(database: Database, number: int, place: str) -> bool:

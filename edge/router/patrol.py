@@ -24,6 +24,7 @@ from router.failpoint import failpoint
 from router.folders import Folders
 from router.intake import chunks_of
 from router.organiser_rows import PATROLLED
+from router.reception import SUCCESS
 from router.savepoint import run_apart
 from router.spool import Spool
 
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 Outcome = Literal["sound", "damaged", "missing", "unreadable", "removed", "interrupted"]
 
 _PAGE: Final = 64
+_DAMAGED: Final = "DIGEST_MISMATCH"
 _CHUNK: Final = 1 << 20
 
 
@@ -96,15 +98,12 @@ class Patrol:
             self._committer, lambda database: rows.is_kept(database, instance.number, instance.place)
         ):
             return "removed"
-        alarm = {"damaged": "DIGEST_MISMATCH", "missing": "INSTANCE_MISSING", "unreadable": "UNREADABLE"}
+        alarm = {"damaged": _DAMAGED, "missing": "INSTANCE_MISSING", "unreadable": "UNREADABLE"}
         extra = {"alarm": alarm[outcome], "instance": instance.number}
         log.error("instance is not as it was received", extra=extra)
-        if outcome == "damaged":
-            self._put_away(instance)
         if outcome in ("damaged", "missing"):
-            run_apart(
-                self._committer, lambda database: rows.mark_missing(database, instance.number, instance.place)
-            )
+            quarantined = self._put_away(instance) if outcome == "damaged" else None
+            run_apart(self._committer, lambda database: _note(database, instance, quarantined))
         return outcome
 
     def _compare(self, instance: Instance) -> Outcome:
@@ -123,11 +122,11 @@ class Patrol:
             return "unreadable"
         return "sound" if digest.digest() == instance.sha256 else "damaged"
 
-    def _put_away(self, instance: Instance) -> None:
-        """First into quarantine, then out of the spool, then the row: cut short after any of these, the next
-        start finds either the damaged file again, or a row without its file."""
+    def _put_away(self, instance: Instance) -> str:
+        """Its id there. First into quarantine, then out of the spool, then the row: cut short after any of
+        these, the next start finds either the damaged file again, or a row without its file."""
         record = QuarantineRecord(
-            reason="DIGEST_MISMATCH",
+            reason=_DAMAGED,
             detail="The bytes on the disk are not those that were received",
             origin="patrol",
             complete=False,
@@ -137,7 +136,7 @@ class Patrol:
             sha256=instance.sha256.hex(),
         )
         path = self._spool.path_of(instance.place)
-        self._quarantine.keep(record, chunks_of(path))
+        identity = self._quarantine.keep(record, chunks_of(path))
         failpoint("damaged-quarantined")
         with self._folders.lock:
             linked = run_apart(self._committer, lambda database: rows.linked(database, instance.number))
@@ -146,6 +145,16 @@ class Patrol:
                 self._folders.clear(linked.folder)
             self._spool.remove(instance.place)
         failpoint("damaged-removed")
+        return identity
+
+
+def _note(database: Database, instance: Instance, quarantined: str | None) -> None:
+    """It is kept no more; and what is left of it is in quarantine, where it is."""
+    rows.mark_missing(database, instance.number, instance.place)
+    if quarantined is not None:
+        sha256, uid = instance.sha256.hex(), instance.sop_instance_uid
+        row = (quarantined, _DAMAGED, sha256, uid, instance.association_id, SUCCESS, time.time())
+        database.note_quarantined(row, instance.study_instance_uid)
 
 
 def _next_page(database: Database) -> list[Instance]:

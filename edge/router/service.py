@@ -9,10 +9,10 @@ import time
 from dataclasses import asdict
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Final
+from typing import Final, Literal
 
-from ponte.errors import InvalidRequest, TransientError
-from router.box import LISTENERS, Box, Listen
+from ponte.errors import InvalidRequest, PonteError, TransientError
+from router.box import LISTENERS, Box, Listen, ReadConfig
 from router.config import RouterConfig
 from router.counters import Counters
 from router.spool import Spool
@@ -20,6 +20,9 @@ from router.startup import SpoolLock
 
 log = logging.getLogger(__name__)
 
+AGAIN: Final = 75
+"""The exit code that asks whoever started the router to start it anew (EX_TEMPFAIL of sysexits.h)."""
+Event = Literal["end", "again", "reload"]
 _EVERY_S: Final = 5.0
 _PATIENCE_S: Final = 5.0
 _HINTS: Final = {
@@ -33,10 +36,12 @@ _HINTS: Final = {
 class Service:
     """One router. `run` returns when it was asked to end and has."""
 
-    def __init__(self, config: RouterConfig, listen: Listen) -> None:
+    def __init__(self, config: RouterConfig, listen: Listen, read_config: ReadConfig | None = None) -> None:
+        """`read_config` reads the configuration anew for a reload."""
         self._config = config
         self._listen = listen
-        self._asked_to_end: SimpleQueue[None] = SimpleQueue()  # of all there is, safe in a signal handler
+        self._read_config = read_config
+        self._events: SimpleQueue[Event] = SimpleQueue()  # of all there is, safe in a signal handler
         self._ending = self._at_once = False
         self._was_refusing: str | None = None
         self._failed: set[str] = set()
@@ -45,50 +50,66 @@ class Service:
     def end(self, *_: int | FrameType | None) -> None:
         """Ask it to end; asked again, it does not wait for associations."""
         self._at_once, self._ending = self._ending, True
-        self._asked_to_end.put(None)
+        self._events.put("end")
 
-    def run(self) -> None:
-        """Raises `InvalidRequest` for what the operator has to change, `OSError` for a disk that does not
-        serve."""
+    def reload(self, *_: int | FrameType | None) -> None:
+        """Ask it to take the destinations from the configuration as it is now."""
+        self._events.put("reload")
+
+    def run(self) -> int:
+        """The exit code: 0, or `AGAIN` where it is to be started anew. Raises `InvalidRequest` for what the
+        operator has to change, `OSError` for a disk that does not serve."""
         spool = Spool(self._config.dicom_root)
         spool.make()
         lock = SpoolLock(spool)
         try:
-            self._run(spool)
+            return self._run(spool)
         finally:
             lock.release()
 
-    def _run(self, spool: Spool) -> None:
+    def _run(self, spool: Spool) -> int:
         began = time.monotonic()
-        box = Box(self._config, spool, self._listen, self.counters)
+        box = Box(
+            self._config, spool, self._listen, self.counters,
+            read_config=self._read_config, end=lambda: self._events.put("again"),
+        )  # fmt: skip
         ended = False
         try:
             _start(box)
             seconds = round(time.monotonic() - began, 3)
             log.info("router started", extra={"seconds": seconds, **asdict(box.findings)})
-            self._wait(box)
-            log.info("router ending", extra={"reason": "asked to end"})
+            last = self._serve(box)
+            log.info(
+                "router ending", extra={"reason": "asked to end" if last == "end" else "asked to restart"}
+            )
             box.intake.stop()
         finally:
             ended = box.parts.stop(self._grace_s)
             box.committer.close()
         log.info("router ended", extra={"code": "ALL_ENDED" if ended else "CUT_OFF"})
+        return AGAIN if last == "again" else 0
 
     def _grace_s(self, part: str) -> float:
         if part != LISTENERS:
             return _PATIENCE_S
         return 0.0 if self._at_once else self._config.grace_s
 
-    def _wait(self, box: Box) -> None:
-        while not self._ending:
+    def _serve(self, box: Box) -> Event:
+        """Do what it is asked until that is to end, or to begin anew."""
+        while True:
             try:
-                self._asked_to_end.get(timeout=_EVERY_S)
+                event = self._events.get(timeout=_EVERY_S)
             except Empty:
                 self._look_after(box)
+                continue
+            if event != "reload":
+                return event
+            _reload(box)
 
     def _look_after(self, box: Box) -> None:
         """What is done every few seconds."""
         self._watch_intake(box)
+        box.disk.seen(box.intake.free_bytes())
         self._watch_parts(box)
         try:
             box.committer.checkpoint()
@@ -119,9 +140,22 @@ class Service:
 
 
 def end_on_signals(service: Service) -> None:
-    """SIGTERM and SIGINT ask it to end."""
+    """SIGTERM and SIGINT ask it to end, SIGHUP to read its destinations anew."""
+    signal.signal(signal.SIGHUP, service.reload)
     signal.signal(signal.SIGTERM, service.end)
     signal.signal(signal.SIGINT, service.end)
+
+
+def _reload(box: Box) -> None:
+    """By a signal: nobody waits for an answer but the log."""
+    try:
+        found = box.reload()
+    except PonteError as error:
+        extra = {"alarm": "NOT_RELOADED", "code": error.code, "problems": error.detail}
+        log.error("configuration not reloaded", extra=extra)
+    else:
+        names = {name: found[name] for name in ("added", "removed", "changed", "needs_restart")}
+        log.warning("configuration reloaded", extra=names)
 
 
 def _start(box: Box) -> None:

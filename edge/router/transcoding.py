@@ -92,7 +92,7 @@ class Transcoder:
             raise CannotDecode("No transfer syntax is left to try")
         stream = cast("BinaryIO", TemporaryFile(dir=self._folder))  # noqa: SIM115  closed with the load
         one.files = (*one.files, stream)
-        one.outgoing = transcoded(one.whole, target, stream)
+        one.replace_by(transcoded(one.whole, target, stream))
 
     def _target(self, one: Load) -> UID | None:
         return next((target for target in TARGETS if target not in one.refused), None)

@@ -20,6 +20,7 @@ from urllib.parse import quote
 from ponte.errors import InvalidRequest, TransientError
 from ponte.quarantine import NO_PIXELS_FOLDER, OTHERS_FOLDER, FolderQuarantine, folder_of
 from router.database import FILE_NAME, MIGRATIONS
+from router.delivery_rows import DISMISSED
 from router.organiser_rows import NO_STUDY
 from router.spool import FOLDER_NAME
 from router.text import folded, person_name, text_value
@@ -97,6 +98,12 @@ _OLDEST_UNPLANNED = """
     SELECT durable_at FROM instances WHERE state = 'kept'
         AND number > (SELECT min(number) FROM delivery_positions WHERE active = 1)
     ORDER BY number LIMIT 1
+"""
+_EXPECTED = """
+    SELECT coalesce(d.sent_as, i.sop_instance_uid), i.number,
+        d.state IN ('sent', 'committed', 'skipped')
+    FROM instances i CROSS JOIN deliveries d ON d.number = i.number AND d.destination = ?
+    WHERE i.study_instance_uid = ? AND NOT (d.state = 'skipped' AND d.detail = ?) ORDER BY i.number
 """
 _ARRIVED = """
     SELECT state, count(*), min(received_at), max(received_at), min(removed_at), max(removed_at)
@@ -477,6 +484,22 @@ class Views:
             for number, group in groupby(found, key=lambda one: one[0])
         }
         return [_instance(row, deliveries.get(row[0], ())) for row in rows]
+
+    def expected(self, study_instance_uid: str, destination: str) -> list[tuple[str, int, bool]]:
+        """What of a study is to be at a destination: SOP Instance UID there, number, and whether it said that
+        it has it. What a person decided that it is not to have is left out."""
+        rows = self._run(_EXPECTED, destination, study_instance_uid, DISMISSED)
+        return [(uid, number, bool(is_confirmed)) for uid, number, is_confirmed in rows]
+
+    def studies_called(self, text: str) -> list[str]:
+        """The studies of exactly this UID; else of this accession number; else of this patient's ID."""
+        key = folded(text)
+        for column, value in (("study_instance_uid", text.strip()), ("accession_key", key), ("id_key", key)):
+            query = f"SELECT study_instance_uid FROM study_overviews WHERE {column} = ? AND {column} <> ''"  # noqa: S608
+            found = [uid for (uid,) in self._run(query, value) if uid != NO_STUDY]
+            if found:
+                return found
+        return []
 
     def quarantined(self, study_instance_uid: str) -> list[QuarantinedView]:
         """What was put into quarantine of a study, as far as its study is known; the oldest first."""

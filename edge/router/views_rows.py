@@ -87,13 +87,13 @@ MIGRATION: Final = f"""
         UPDATE study_overviews SET
             images = images + NOT EXISTS (SELECT 1 FROM instances i
                 WHERE i.sop_instance_uid = NEW.sop_instance_uid AND i.state <> 'kept'
-                AND i.study_instance_uid = NEW.study_instance_uid AND i.number <> NEW.number),
+                AND +i.study_instance_uid = NEW.study_instance_uid AND i.number <> NEW.number),
             kept = kept + (NEW.state = 'kept'), size_bytes = size_bytes + NEW.size_bytes
             WHERE study_instance_uid = NEW.study_instance_uid;
         UPDATE kept_totals SET
             instances_ever = instances_ever + NOT EXISTS (SELECT 1 FROM instances i
                 WHERE i.sop_instance_uid = NEW.sop_instance_uid AND i.state <> 'kept'
-                AND i.study_instance_uid = NEW.study_instance_uid AND i.number <> NEW.number),
+                AND +i.study_instance_uid = NEW.study_instance_uid AND i.number <> NEW.number),
             instances_kept = instances_kept + (NEW.state = 'kept'),
             bytes_kept = bytes_kept + (NEW.state = 'kept') * NEW.size_bytes;
     END;
@@ -126,7 +126,9 @@ MIGRATION: Final = f"""
             WHERE destination = NEW.destination;
     END;
 """  # noqa: S608
-"""`removed_at` is when an instance's row said that it is kept no more, `settled_at` when a destination last
+"""The `+` keeps SQLite from going through the whole study: the UID alone is to be looked up.
+
+`removed_at` is when an instance's row said that it is kept no more, `settled_at` when a destination last
 answered for it, `sent_sha256` the digest of the dataset that it was sent, and `sent_syntax` its transfer
 syntax, where that is not what is kept. `images` counts every SOP Instance UID that ever came, once. The
 numbers of `study_overviews` are in the order in which studies began; `name_key` is NULL until somebody has

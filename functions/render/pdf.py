@@ -5,8 +5,9 @@ reading order at the end, and the page tree, the bookmarks, the metadata and the
 them, so that memory grows by a few numbers a page and by nothing else. The output is only ever written to:
 no seek, no read, so a pipe will do.
 
-The structure is that of PDF/A-2b (ISO 19005-2), as far as our own tests can tell; the document says so of
-itself where all its fonts are embedded and all its pages are ours.
+The structure is that of PDF/A-2b (ISO 19005-2), and with attached files of PDF/A-3b (ISO 19005-3), as far as
+our own tests can tell; the document says so of itself where all its fonts are embedded and all its pages are
+ours.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from render.typeface import FACES, Typeface
 A4_PORTRAIT = (595.28, 841.89)
 A4_LANDSCAPE = (841.89, 595.28)
 _FAN_OUT = 32
-_HEADER = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
+HEADER = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
 _OFFSET_BYTES = 5  # up to 1 TiB
 
 Colour = tuple[float, float, float]
@@ -64,6 +65,19 @@ class DocumentInfo:
     producer: str
     language: str
     created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file within the document, which is the source of what the pages show (7.11.4; ISO 19005-3, 6.8).
+
+    `media_type` is as MIME has it. The bytes stand in the document as they are.
+    """
+
+    name: str
+    media_type: str
+    data: bytes
+    modified: datetime
 
 
 def text_string(text: str) -> bytes:
@@ -153,14 +167,18 @@ class Canvas:
 class PdfWriter:
     """Writes one document to `out`. Ends with `finish`; without it, what was written is no PDF."""
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: BinaryIO, *, comment: bytes = b"") -> None:
+        """`comment` stands on a line of its own right after the first two; readers pass over it."""
         self._out = out
         self._position = 0
         self._offsets = array("Q", [0])  # of each object by its number; 0 stands for "not written yet"
         self._pages: list[int] = []
         self._leaves: list[int] = []
         self._bookmarks: list[tuple[str, int]] = []
-        self._write(_HEADER)
+        self._write(HEADER)
+        if comment:
+            self._write(b"%%%b\n" % comment)
+        self._attached: list[tuple[str, int]] = []
         self._faces = [(face.resource.encode("ascii"), face.objects(self)) for face in FACES]
         self._fonts = self._reserve()
         self._glyphs = UsedGlyphs()
@@ -234,6 +252,22 @@ class PdfWriter:
         """Append a bookmark to a page, by the number that `add_page` returned."""
         self._bookmarks.append((title, page))
 
+    def add_attachment(self, attachment: Attachment) -> None:
+        """Write a file into the document, for readers to hand out."""
+        media_type = attachment.media_type.replace("/", "#2F").encode("ascii")
+        modified = _date(attachment.modified)
+        content = self.add_stream(
+            b"/Type /EmbeddedFile /Subtype /%b /Params << /Size %d /ModDate %b >>"
+            % (media_type, len(attachment.data), modified),
+            attachment.data,
+        )
+        name = text_string(attachment.name)
+        number = self.add_object(
+            b"<< /Type /Filespec /F %b /UF %b /AFRelationship /Source /EF << /F %d 0 R /UF %d 0 R >> >>"
+            % (name, name, content, content)
+        )
+        self._attached.append((attachment.name, number))
+
     def finish(self, info: DocumentInfo) -> None:
         """Write what holds the pages together. Nothing can be added after it."""
         self._write_fonts()
@@ -241,11 +275,24 @@ class PdfWriter:
         outlines = self._add_outlines()
         metadata = self._add_metadata(info)
         catalog = self.add_object(
-            b"<< /Type /Catalog /Version /1.7 /Pages %d 0 R /Metadata %d 0 R /Lang %b %b"
+            b"<< /Type /Catalog /Version /1.7 /Pages %d 0 R /Metadata %d 0 R /Lang %b %b%b"
             b"/OutputIntents [%d 0 R] /ViewerPreferences << /DisplayDocTitle true >> >>"
-            % (tree, metadata, text_string(info.language), outlines, self._add_output_intent())
-        )
+            % (
+                tree, metadata, text_string(info.language), outlines, self._attachments(),
+                self._add_output_intent(),
+            )
+        )  # fmt: skip
         self._write_cross_references(catalog, self._add_info(info))
+
+    def _attachments(self) -> bytes:
+        """The entries that the catalog needs for attached files (7.7.4; ISO 19005-3, 6.8)."""
+        if not self._attached:
+            return b""
+        names = b" ".join(
+            b"%b %d 0 R" % (text_string(name), number) for name, number in sorted(self._attached)
+        )
+        files = b" ".join(b"%d 0 R" % number for _, number in self._attached)
+        return b"/AF [%b] /Names << /EmbeddedFiles << /Names [%b] >> >> " % (files, names)
 
     def _use_fonts(self, canvas: Canvas) -> None:
         """Note which glyphs `canvas` draws: their fonts are written at the end."""
@@ -299,7 +346,8 @@ class PdfWriter:
         )
 
     def _add_metadata(self, info: DocumentInfo) -> int:
-        packet = _xmp(info, archival=self._is_archival).encode("utf-8", "replace")
+        part = 3 if self._attached else 2
+        packet = _xmp(info, archival=part if self._is_archival else None).encode("utf-8", "replace")
         return self.add_stream(b"/Type /Metadata /Subtype /XML", packet)
 
     def _add_info(self, info: DocumentInfo) -> int:
@@ -387,7 +435,7 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </x:xmpmeta>
 <?xpacket end="r"?>"""
 _ARCHIVAL = """<rdf:Description rdf:about="" xmlns:pdfaid="http://www.aiim.org/pdfa/ns/id/">
-<pdfaid:part>2</pdfaid:part>
+<pdfaid:part>{part}</pdfaid:part>
 <pdfaid:conformance>B</pdfaid:conformance>
 </rdf:Description>
 """
@@ -398,12 +446,12 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def _xmp(info: DocumentInfo, *, archival: bool) -> str:
-    """The metadata packet (14.3.2)."""
+def _xmp(info: DocumentInfo, *, archival: int | None) -> str:
+    """The metadata packet (14.3.2). `archival` is the part of ISO 19005 that the document says it follows."""
     return _XMP.format(
         title=escape(_printable(info.title)),
         language=escape(_printable(info.language)),
         producer=escape(_printable(info.producer)),
         created=info.created.isoformat(timespec="seconds"),
-        archival=_ARCHIVAL if archival else "",
+        archival="" if archival is None else _ARCHIVAL.format(part=archival),
     )

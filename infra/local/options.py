@@ -43,7 +43,8 @@ class StackOptions:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> StackOptions:
-        """Read API_HOST, API_PORT, DICOM_WADO_URL, CALLBACK_ALLOW_ORIGINS and AWS_ENDPOINT_URL.
+        """Read API_HOST, API_PORT, DICOM_WADO_URL with DICOM_USERNAME and DICOM_PASSWORD,
+        CALLBACK_ALLOW_ORIGINS and AWS_ENDPOINT_URL.
 
         Raises `LocalStackError` for a port that is none.
         """
@@ -51,10 +52,18 @@ class StackOptions:
             host=environment.get("API_HOST") or HOST,
             port=_port(environment.get("API_PORT") or str(PORT)),
             dicom_wado_url=environment.get("DICOM_WADO_URL", ""),
+            dicom_credentials=_credentials(environment),
             callback_origins=tuple(_listed(environment.get("CALLBACK_ALLOW_ORIGINS", ""))),
             endpoint_url=environment.get("AWS_ENDPOINT_URL", ""),
             environment=dict(environment),
         )
+
+
+def _credentials(environment: Mapping[str, str]) -> dict[str, str] | None:
+    """User and password at the server of DICOM_WADO_URL, where the environment names a user."""
+    username = environment.get("DICOM_USERNAME", "")
+    password = environment.get("DICOM_PASSWORD", "")
+    return {"type": "basic", "username": username, "password": password} if username else None
 
 
 def _port(text: str) -> int:

@@ -11,6 +11,7 @@ from constructs import Construct
 from infra.configuration import Configuration
 from infra.constructs.api import Api, Authorizer
 from infra.constructs.classify import Classification, model_objects
+from infra.constructs.edge import Edge
 from infra.constructs.function import Network, PythonFunction
 from infra.constructs.layers import Layers
 from infra.constructs.logs import EncryptedLogs
@@ -66,6 +67,7 @@ class RenderStack(Stack):
             self._classify()
         if not configuration.is_local:  # the emulator keeps no metrics to watch
             self._observe()
+        self.edge = self._watch_edge() if configuration.edge_sites and not configuration.is_local else None
         self._put_out()
         acknowledge(
             storage=self.storage,
@@ -75,6 +77,7 @@ class RenderStack(Stack):
             functions=self.functions,
             model_objects=model_objects(configuration.classify_model),
             inbox=self.ingest.inbox if self.ingest else None,
+            edge=self.edge,
         )
 
     # What there is.
@@ -320,6 +323,17 @@ class RenderStack(Stack):
             topic_arn=self._configuration.alarm_topic_arn,
         )
 
+    def _watch_edge(self) -> Edge:
+        return Edge(
+            self,
+            "Edge",
+            name=f"{self.stack_name}-edge",
+            sites=self._configuration.edge_sites,
+            topic_arn=self._configuration.alarm_topic_arn,
+            storage=self.storage,
+            inbox=self.ingest.inbox if self.ingest else None,
+        )
+
     # Who may do what.
 
     def _grant(self) -> None:
@@ -402,6 +416,7 @@ class RenderStack(Stack):
             "WebhookSecretArn": self.webhook_secret.secret.secret_arn,
             "ScheduleGroup": self.delayed.group_name,
             **(self.ingest.outputs if self.ingest else {}),
+            **({"EdgePolicyArn": self.edge.policy.managed_policy_arn} if self.edge else {}),
         }
         for name, queue in self.queues.items():
             outputs[f"{name}QueueUrl"] = queue.queue.queue_url

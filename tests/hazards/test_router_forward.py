@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from ponte_net import command
+from router.database import Database
 from tests.corpus import ROOT
 from tests.factories import make_colour, make_ct
 from tests.hazards.test_router_service import datasets, outgoing, running, send
@@ -90,6 +92,42 @@ def test_a_duplicate_of_what_was_sent_before_the_kill_counts_as_sent(tmp_path: P
         wait_for(all_in(store, "pacs", "sent", 1), "sent")
     assert rows(store, "pacs", "status") == [(0x0111,)]
     store.close()
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_a_commit_of_which_nobody_knows_leaves_nothing_in_hand_for_good(
+    is_made: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FI-10: the commit that took the first into hand, and one that noted what became of some, fail; whether
+    they were made, SQLite does not say. All is sent without a new start, and nothing twice."""
+    store = Store(tmp_path)
+    receive(store, [make_ct(number) for number in range(8)])
+    faults = failing_commits(monkeypatch, is_made=is_made)
+    with told_scp(Conversation.serve) as scp, forwarding(store, dicom("pacs", scp.port, batch_instances=4)):
+        wait_for(all_in(store, "pacs", "sent", 8), "sent")
+    assert faults == ["sending", "sent"]
+    assert len(scp.taken) == 8
+    store.close()
+
+
+def failing_commits(patch: pytest.MonkeyPatch, *, is_made: bool) -> list[str]:
+    """Let the first commit fail with which a delivery is in hand, and that with which one is sent."""
+    commit, faults = Database.commit, list[str]()
+
+    def failing(database: Database) -> None:
+        for state in ("sending", "sent"):
+            if (
+                state not in faults
+                and database.run("SELECT 1 FROM deliveries WHERE state = ?", (state,)).fetchone()
+            ):
+                faults.append(state)
+                if is_made:
+                    commit(database)
+                raise sqlite3.OperationalError("disk I/O error")
+        commit(database)
+
+    patch.setattr(Database, "commit", failing)
+    return faults
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -51,13 +51,22 @@ ENVIRONMENT = {"HTR_IP": "127.0.0.1", "TARGET_HOST": "127.0.0.1"}
 class Router:
     """`ponte router run` as a process."""
 
-    def __init__(self, root: Path, port: int, processes: int, failpoint: str, more: str) -> None:
+    def __init__(
+        self,
+        root: Path,
+        port: int,
+        failpoint: str,
+        more: str,
+        variables: Mapping[str, str] = ENVIRONMENT,
+        *,
+        processes: int = 1,
+    ) -> None:
         settings = root.parent / f"{root.name}.yaml"
         settings.write_text(
             f"disk: {{associations_bytes: 0, instances_bytes: 0}}\ngrace_s: 5\n"
             f"limits: {{processes: {processes}}}\n{more}"
         )
-        environment = {**os.environ, **ENVIRONMENT, "DICOM_ROOT": str(root), "SCP_PORT": str(port)}
+        environment = {**os.environ, **variables, "DICOM_ROOT": str(root), "SCP_PORT": str(port)}
         environment |= {"FAILPOINT": failpoint, "PYTHONPATH": os.pathsep.join(sys.path)}
         self.port = port
         self.log: list[dict[str, object]] = []
@@ -117,7 +126,7 @@ def children_of(pid: int) -> list[int]:
 
 @contextmanager
 def running(root: Path, *, processes: int = 1, failpoint: str = "", settings: str = "") -> Iterator[Router]:
-    router = Router(root, free_port(), processes, failpoint, settings)
+    router = Router(root, free_port(), failpoint, settings, processes=processes)
     try:
         router.wait_until_started()
         yield router

@@ -89,6 +89,8 @@ def test_addresses_of_both_families_and_networks_are_taken() -> None:
         ("ARCHITECTURE", "i386"),
         ("STAGE", "production"),
         ("RENDER_CONCURRENCY", "1"),
+        ("EDGE_SITES", "Clínica Sol"),
+        ("EDGE_SITES", "sol,Sol"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_name_of_the_variable(variable: str, value: str) -> None:

@@ -44,7 +44,7 @@ def findings(folder: Path, settings: dict[str, Any]) -> list[str]:
     "settings",
     [
         pytest.param(FULL, id="with everything but ingest"),
-        pytest.param(INGESTING, id="with everything"),
+        pytest.param({**INGESTING, "edge_sites": "sol,lua"}, id="with everything"),
         pytest.param(
             {**FULL, "stage": "dev", "vpc_id": "", "subnet_ids": "", "security_group_ids": ""}, id="dev"
         ),
@@ -74,6 +74,7 @@ def test_each_reason_is_a_sentence() -> None:
         acknowledgments.INBOX_TABLE,
         acknowledgments.PDFS,
         acknowledgments.ACCESS_LOGS,
+        acknowledgments.EDGE_POLICY,
     )
     for reason in (reason for table in tables for reason in table.values()):
         assert reason.endswith(".")

@@ -134,7 +134,6 @@ def test_one_of_several_studies_can_be_chosen(
         (["render", ".", "-o", "x.pdf", "--workers", "0"], "--workers"),
         (["render", ".", "-o", "x.pdf", "--lang", "fr"], "--lang"),
         (["render", "."], "--output"),
-        (["doctor"], "--decoders"),
     ],
 )
 def test_bad_usage_is_exit_code_2_and_one_clear_word(

@@ -29,6 +29,13 @@ def test_the_environment_is_read() -> None:
     assert options.endpoint_url == "http://127.0.0.1:4566"
 
 
+def test_a_user_of_the_dicomweb_server_has_a_password() -> None:
+    options = StackOptions.from_environment({"DICOM_USERNAME": "ponte", "DICOM_PASSWORD": "secret"})
+
+    assert options.dicom_credentials == {"type": "basic", "username": "ponte", "password": "secret"}
+    assert StackOptions.from_environment({"DICOM_PASSWORD": "secret"}).dicom_credentials is None
+
+
 @pytest.mark.parametrize("port", ["nine", "-1", "65536", "9000 "])
 def test_a_port_that_is_none_is_refused(port: str) -> None:
     with pytest.raises(LocalStackError, match="API_PORT is"):

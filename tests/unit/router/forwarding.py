@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pydicom.dataset import FileDataset
 
+from ponte.errors import TransientError
 from ponte.ingest import Transform
 from router import delivery_rows
 from router.delivery_rows import Queue
@@ -69,8 +70,14 @@ def states(store: Store, destination: str) -> list[str]:
 
 
 def all_in(store: Store, destination: str, state: str, count: int) -> Callable[[], bool]:
-    """A check for `wait_for`."""
-    return lambda: states(store, destination) == [state] * count
+    """A check for `wait_for`. Not so while the rows cannot be had."""
+
+    def check() -> bool:
+        with suppress(TransientError):
+            return states(store, destination) == [state] * count
+        return False
+
+    return check
 
 
 def queue(store: Store, destination: str) -> Queue:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from router.config import HIDDEN, RouterConfig
+from router.config import HIDDEN, AlertsConfig, AlertWebhookConfig, EmailConfig, RouterConfig
 from router.configfile import ENVIRONMENT, BadConfiguration, load
 from tests.corpus import ROOT
 
@@ -115,6 +115,13 @@ def test_listeners_are_said_in_one_way_so_that_none_is_dropped_in_silence(tmp_pa
     ]
 
 
+def test_the_log_has_a_file_unless_it_is_turned_off(tmp_path: Path) -> None:
+    root = {"DICOM_ROOT": str(tmp_path)}
+    assert load(None, root).log_path == tmp_path / ".spool/log/router.log"
+    assert load(None, {**root, "LOG_FILE": "/var/log/router.log"}).log_path == Path("/var/log/router.log")
+    assert load(None, {**root, "LOG_FILE": ""}).log_path is None
+
+
 def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         RouterConfig().ae_title = "X"  # type: ignore[misc]
@@ -135,3 +142,69 @@ def test_the_document_shows_what_can_be_set(tmp_path: Path) -> None:
         for found in re.findall(r'"alarm": "([A-Z_]+)"', path.read_text(encoding="utf-8"))
     }  # fmt: skip
     assert {alarm for alarm in alarms if f"`{alarm}`" not in text} == set()
+
+
+ALERTS = """
+alerts:
+  site: Clínica Sol
+  email:
+    host: mail.clinic.example
+    sender: ponte@clinic.example
+    recipients: [night@clinic.example, ti@clinic.example]
+    username: ponte
+    password_file: SECRET
+  webhook: {url: "http://10.0.0.9/alerts", secret: whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5}
+cloudwatch: {site: sol, region: sa-east-1}
+"""
+
+
+def test_alerts_are_off_until_somebody_is_named_and_their_secrets_are_hidden(tmp_path: Path) -> None:
+    assert (RouterConfig().alerts.email, RouterConfig().alerts.webhook, RouterConfig().cloudwatch) == (
+        None, None, None,
+    )  # fmt: skip
+    (tmp_path / "secret").write_text("canary\n")
+    (tmp_path / "router.yaml").write_text(ALERTS.replace("SECRET", str(tmp_path / "secret")))
+    config = load(tmp_path / "router.yaml", {"HTR_IP": "10.0.0.5", "SCP_PORT": "11112"})
+    assert config.alerts.email is not None
+    assert config.alerts.email.password == "canary"
+    assert config.warnings() == []
+    for shown in (repr(config), str(config.shown())):
+        assert "canary" not in shown
+        assert "Y2FuYXJ5" not in shown
+    assert config.shown()["alerts"]["webhook"]["secret"] == HIDDEN
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("alerts: {language: de}", "alerts.language"),
+        ("alerts: {site: 'a\\nb'}", "alerts.site"),
+        ("alerts: {unforwarded_s: 0}", "alerts.unforwarded_s"),
+        ("alerts: {email: {host: m, sender: a@b}}", "alerts.email.recipients"),
+        ("alerts: {email: {host: m, sender: a@b, recipients: []}}", "alerts.email.recipients"),
+        ("alerts: {email: {host: m, sender: a@b, recipients: ['a@b', 'x']}}", "alerts.email.recipients"),
+        ('alerts: {email: {host: m, sender: "a@b\\r\\nBcc: c@d", recipients: [a@b]}}', "alerts.email.sender"),
+        (
+            "alerts: {email: {host: m, sender: a@b, recipients: [a@b], security: ssl}}",
+            "alerts.email.security",
+        ),
+        ("alerts: {webhook: {url: 'ftp://x/'}}", "alerts.webhook.url"),
+        ("alerts: {webhook: {url: 'http://x/', secret: canary}}", "alerts.webhook.secret"),
+        ("cloudwatch: {region: sa-east-1}", "cloudwatch.site"),
+        ("cloudwatch: {site: ''}", "cloudwatch.site"),
+        ("cloudwatch: {site: clínica}", "cloudwatch.site"),
+        ("cloudwatch: {site: sol, namespace: AWS/EC2}", "cloudwatch.namespace"),
+    ],
+)
+def test_alerts_that_would_reach_nobody_are_refused_by_name(text: str, name: str, tmp_path: Path) -> None:
+    (problem,) = problems(f"{text}\n", tmp_path)
+    assert problem.startswith(name)
+    assert "canary" not in problem
+
+
+def test_what_is_allowed_and_seldom_meant_is_said() -> None:
+    email = EmailConfig("m", "a@b", ("a@b",), security="none", username="x")
+    alerts = AlertsConfig(email=email, webhook=AlertWebhookConfig("http://x/"))
+    said = " ".join(RouterConfig(alerts=alerts).warnings())
+    for part in ("alerts.email.security is none", "a username or a password", "alerts.webhook has no secret"):
+        assert part in said

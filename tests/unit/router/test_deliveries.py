@@ -191,18 +191,6 @@ def test_a_result_for_another_instance_than_the_row_is_about_changes_nothing(sto
     assert states(store, "pacs") == ["sent"]
 
 
-def test_what_was_refused_is_tried_again_or_dismissed_by_hand_alone(store: Store) -> None:
-    receive(store, [make_ct(1), make_ct(2), make_ct(3)])
-    plan(store, {"name": "pacs"})
-    change(store, "UPDATE deliveries SET state = 'refused' WHERE number < 3")
-    change(store, "UPDATE deliveries SET state = 'given_up' WHERE number = 3")
-    assert run_apart(store.committer, lambda database: delivery_rows.dismiss(database, "pacs", 1))
-    assert not run_apart(store.committer, lambda database: delivery_rows.dismiss(database, "pacs", 1))
-    assert outstanding(store) == [False, True, True]
-    assert run_apart(store.committer, lambda database: delivery_rows.retry(database, "pacs")) == 2
-    assert states(store, "pacs") == ["skipped", "waiting", "waiting"]
-
-
 @pytest.fixture
 def delivery() -> Delivery:
     return Delivery(1, "1.2", "", "", "", "", "", 1, 0, "kept", 0, None, 0)
@@ -248,7 +236,7 @@ def test_a_hundred_thousand_that_wait_cost_rows_and_no_memory(store: Store) -> N
     copied = (
         "INSERT INTO instances SELECT ?1 + s.value, '2.25.' || s.value, sop_class_uid, transfer_syntax_uid,"
         " study_instance_uid, series_instance_uid, modality, sha256, size_bytes, dataset_start,"
-        " 'x' || s.value, notes, association_id, source_ae_title, received_at, durable_at, state"
+        " 'x' || s.value, notes, association_id, source_ae_title, received_at, durable_at, state, NULL"
         " FROM instances, (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE"
         " value < ?2) SELECT value FROM n) s WHERE number = 1"
     )
@@ -275,7 +263,7 @@ def test_a_hundred_thousand_that_wait_cost_rows_and_no_memory(store: Store) -> N
 def _plans(database: Any) -> list[str]:
     queries = [
         delivery_rows._READY.format(also="", limit=64),
-        f"SELECT min(number) FROM deliveries WHERE destination = ?1 AND {delivery_rows._OPEN} AND ?2 AND ?3",
+        f"SELECT min(number) FROM deliveries WHERE destination = ?1 AND {delivery_rows.OPEN} AND ?2 AND ?3",
     ]
     return [
         row[3] for query in queries for row in database.run(f"EXPLAIN QUERY PLAN {query}", ("pacs", 1, 1))

@@ -18,6 +18,7 @@ from ponte.ingest import Transform
 from router.destinations import Inbox
 from router.inbox import open_client
 from tests.factories import STUDY_UID, make_colour, make_ct, uid
+from tests.hazards.test_router_forward import failing_commits
 from tests.unit.router.forwarding import QUICK, all_in, forwarding, outstanding, rows, states, wait_for
 from tests.unit.router.organised import House
 
@@ -229,6 +230,20 @@ def test_an_upload_that_the_bucket_does_not_know_was_completed_or_is_begun_anew(
         wait_for(all_in(house.store, "cloud", "sent", 1), "sent")
     assert len(completed) == (0 if is_there else 1)
     assert keys(s3) == [key]
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_a_commit_of_which_nobody_knows_leaves_no_study_in_hand_for_good(
+    is_made: bool, s3: Any, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FI-10, of an upload: all is noted as sent without a new start, and there is one object."""
+    house.store.send(make_ct(1))
+    house.complete()
+    faults = failing_commits(monkeypatch, is_made=is_made)
+    with forwarding(house.store, INBOX):
+        wait_for(all_in(house.store, "cloud", "sent", 1), "sent")
+    assert faults == ["sending", "sent"]
+    assert len(keys(s3)) == 1
 
 
 def test_a_damaged_file_is_left_out_and_said_to_be(

@@ -247,8 +247,11 @@ def test_what_happened_is_counted(store: Store) -> None:
     store.send(make_ct())
     store.send(make_ct(PatientID="OTHER"))
     counters = store.counters.snapshot()
-    assert counters['ponte_cstore_total{status="0000"}'] == 3
+    title = FACTS.calling_ae_title
+    assert counters[f'ponte_cstore_total{{calling_ae="{title}",status="0000"}}'] == 3
+    assert store.counters.value("ponte_store_seconds_bucket") == 3
+    assert 0 < store.counters.value("ponte_store_seconds_sum") < 60
     assert counters['ponte_instances_total{settlement="kept"}'] == 1
     assert counters['ponte_instances_total{settlement="duplicate"}'] == 1
-    assert counters['ponte_quarantined_total{reason="UID_CONFLICT"}'] == 1
+    assert counters['ponte_quarantine_total{reason="UID_CONFLICT"}'] == 1
     assert store.counters.value("ponte_received_bytes_total") > 3 * 8192

@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from ponte.errors import InvalidRequest
 from router.config import DiskConfig, ListenerConfig, RouterConfig
 from router.counters import Counters
-from router.log import KEYS, JsonFormatter
+from router.log import KEYS, JsonFormatter, set_up
 from router.reception import SUCCESS, Asked, Intake
 from router.service import Service
 from tests.corpus import ROOT
@@ -135,3 +136,44 @@ def test_the_log_knows_every_key_that_is_used() -> None:
         if isinstance(key, ast.Constant)
     }
     assert {"alarm", "association"} <= used <= set(KEYS)
+
+
+def test_the_log_is_in_a_file_of_its_owner_too_and_begins_anew_when_it_is_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = RouterConfig(dicom_root=tmp_path).log_path
+    assert path == tmp_path / ".spool/log/router.log"
+    monkeypatch.setattr("router.log.MOST_BYTES", 2000)
+    root, ours = logging.getLogger(), logging.getLogger("router")
+    before, level = list(root.handlers), ours.level
+    try:
+        set_up("INFO", path)
+        for _ in range(100):
+            ours.info("instance stored", extra={"status": "0000", "patient_name": "CANARY"})
+    finally:
+        for handler in set(root.handlers) - set(before):
+            root.removeHandler(handler)
+            handler.close()
+        root.handlers[:] = before
+        ours.setLevel(level)
+    files = sorted(path.parent.iterdir())
+    assert [one.name for one in files] == ["router.log", *(f"router.log.{number}" for number in range(1, 6))]
+    assert {stat.S_IMODE(one.stat().st_mode) for one in files} == {0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    lines = [json.loads(line) for one in files for line in one.read_text().splitlines()]
+    assert {line["message"] for line in lines} == {"instance stored"}
+    assert "CANARY" not in str(lines)
+
+
+def test_a_log_file_that_cannot_be_written_is_said_and_keeps_nobody_from_receiving(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    root, before = logging.getLogger(), list(logging.getLogger().handlers)
+    level = logging.getLogger("router").level
+    try:
+        set_up("INFO", tmp_path / "file" / "router.log")
+    finally:
+        root.handlers[:] = before
+        logging.getLogger("router").setLevel(level)
+    assert "NO_LOG_FILE" in capfd.readouterr().err

@@ -11,14 +11,24 @@ from pydicom.dataset import FileDataset
 
 from ponte.errors import InvalidRequest
 from ponte.quarantine import Release
-from router import delivery_rows
+from router import control_rows, delivery_rows
 from router.database import FILE_NAME, MIGRATIONS, Database
 from router.delivery_rows import Result, State
 from router.organiser_rows import NO_STUDY
 from router.savepoint import run_apart
-from router.views import NoRouterHere, Page, Search, StudyDelivery, StudyView, Totals, Views
+from router.views import (
+    SEARCH_STATES,
+    NoRouterHere,
+    Page,
+    Search,
+    StudyDelivery,
+    StudyView,
+    Totals,
+    Views,
+)
 from router.views_rows import describe_some
 from tests.factories import STUDY_UID, make_ct, make_report, uid
+from tests.many_studies import make, study_uid
 from tests.unit.router.organised import House
 
 SCHEMA_1 = Path(__file__).parent / "schema_1.sql"
@@ -155,7 +165,7 @@ def test_counts_follow_each_delivery(house: House) -> None:
     assert (pacs.waiting, pacs.sent, pacs.refused, pacs.given_up, pacs.skipped) == (1, 1, 1, 1, 1)
     assert pacs.last_sent_at == house.day()
     assert (cloud.waiting, cloud.last_sent_at, cloud.active) == (5, None, True)
-    house.store.committer.run(lambda database: delivery_rows.retry(database, "pacs"))
+    house.store.committer.run(lambda database: control_rows.retry(database, range(1, 6), "pacs"))
     house.store.committer.run(lambda database: delivery_rows.configure(database, ["pacs"]))
     with Views(house.root) as views:
         cloud, pacs = views.queues()
@@ -445,3 +455,61 @@ def test_many_studies_of_before_are_described_a_few_at_a_time(tmp_path: Path) ->
     left = "SELECT count(*) FROM study_overviews WHERE name_key IS NULL"
     assert database.run(left).fetchone() == (0,)
     database.close()
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("clinic")
+    make(root, studies=200, images=5)
+    return root
+
+
+def test_no_page_reads_all_instances_or_all_deliveries(clinic: Path) -> None:
+    """By SQLite's own account of how it reads: nothing but the studies themselves is gone through."""
+    asked: list[str] = []
+    with Views(clinic) as views:
+        views._connection.set_trace_callback(asked.append)
+        look_at_everything(views)
+        views._connection.set_trace_callback(None)
+        plans = {
+            step[3]
+            for query in asked
+            if query.lstrip().startswith("SELECT")
+            for step in views._connection.execute(f"EXPLAIN QUERY PLAN {query}")
+        }
+    scans = {step.removeprefix("SCAN ").split()[0] for step in plans if step.startswith("SCAN")}
+    assert len(asked) > 20
+    assert scans <= {"o", "s", "study_overviews", "kept_totals", "p", "CONSTANT"}, plans
+
+
+def look_at_everything(views: Views) -> None:
+    study = study_uid(150)
+    views.queues()
+    views.oldest_unforwarded_at()
+    views.quarantine_counts()
+    views.totals()
+    for state in SEARCH_STATES:
+        views.studies(Search(state=state), 50)
+    views.studies(Search("silva", "id", "acc", "20260101", "20261231", "cranio"), 50, "100")
+    views.study(study)
+    views.series(study)
+    views.instances(study, 500)
+    views.timeline(study)
+    views.quarantined(study)
+    views.expected(study, "pacs")
+    views.studies_called("ACC000007")
+
+
+def test_a_clinic_of_years_is_found_as_it_was_made(clinic: Path) -> None:
+    with Views(clinic) as views:
+        assert views.totals() == Totals(200, 100, 1000, 100 * 524_288)
+        queues = {one.destination: (one.waiting, one.sent, one.refused) for one in views.queues()}
+        assert queues == {"cloud": (5, 995, 0), "pacs": (5, 993, 2)}
+        assert views.studies_called("acc000007") == [study_uid(7)]
+        assert views.studies_called("ID-000007") == views.studies_called(study_uid(7)) == [study_uid(7)]
+        assert views.studies_called("ID-00000") == views.studies_called("") == []
+        failed = views.studies(Search(state="failed"), 50).studies
+        assert [one.study_instance_uid for one in failed] == [study_uid(107), study_uid(7)]
+        assert views.studies_since(views.studies(Search(), 1).studies[0].first_received_at) == [
+            study_uid(199)
+        ]

@@ -9,7 +9,7 @@ from typing import BinaryIO, Literal, Protocol
 
 from ponte.errors import SourceUnavailable
 
-Status = Literal["stored", "stored_with_warning", "refused", "unknown"]
+Status = Literal["stored", "stored_with_warning", "kept", "refused", "unknown"]
 
 _CHUNK = 256 << 10
 
@@ -78,9 +78,10 @@ class Outgoing:
 class Outcome:
     """What the destination says of one instance.
 
-    `unknown` is what its answer does not name: it may have it or not, and must be asked again. `reason` is
-    the number of its status: a DIMSE status (PS3.7 C), a Failure Reason (0008,1197) or a Warning Reason
-    (0008,1196), where it gives one. `retryable` says that the same instance may be taken later.
+    `kept` is what a queue has durably, and is to send on: nobody else has it yet. `unknown` is what its
+    answer does not name: it may have it or not, and must be asked again. `reason` is the number of its
+    status: a DIMSE status (PS3.7 C), a Failure Reason (0008,1197) or a Warning Reason (0008,1196), where it
+    gives one. `retryable` says that the same instance may be taken later.
     """
 
     sop_instance_uid: str
@@ -91,7 +92,7 @@ class Outcome:
 
     @property
     def stored(self) -> bool:
-        return self.status in ("stored", "stored_with_warning")
+        return self.status in ("stored", "stored_with_warning", "kept")
 
 
 class Destination(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 Word = Literal["accepted", "duplicate", "skipped", "quarantined"]
-DestinationStatus = Literal["stored", "stored_with_warning", "refused", "failed", "not_sent"]
+DestinationStatus = Literal["stored", "stored_with_warning", "kept", "refused", "failed", "not_sent"]
 
 SKIPPED: Final = frozenset({"IGNORED_NAME", "SYMLINK", "NOT_REGULAR"})
 """Reasons not to look at a member: it is passed over, and nothing of it is kept."""

@@ -113,6 +113,7 @@ class _Page:
             "skipped",
             "delivered",
             "not_delivered",
+            *(["kept"] if "kept" in totals else []),
         ):
             yield f"<div><b>{self._number(totals[name])}</b><span>{words[name]}</span></div>"
         yield "</section>"

@@ -47,7 +47,7 @@ def release(quarantine: Quarantine, quarantine_id: str, way: Exit) -> Release:
     except InvalidRequest as error:
         status, detail = NOT_SENT, error.detail
     done = Release(datetime.now(UTC).isoformat(timespec="milliseconds"), way.name, status, detail)
-    if status in ("stored", "stored_with_warning"):
+    if status in ("stored", "stored_with_warning", "kept"):
         quarantine.mark_released(quarantine_id, done)
     return done
 
@@ -71,7 +71,7 @@ def _instance(kept: Kept, stream: BinaryIO, _: Quarantine, way: Exit) -> tuple[s
 
 def _caution(kept: Kept, outcome: Outcome) -> str:
     """Success over STOW-RS or C-STORE does not say which of two instances with one UID a PACS keeps."""
-    conflict = kept.record.reason == "UID_CONFLICT" and outcome.stored
+    conflict = kept.record.reason == "UID_CONFLICT" and outcome.stored and outcome.status != "kept"
     return "Whether it took the place of the one before, only the destination can show" if conflict else ""
 
 

@@ -121,12 +121,14 @@ class Report:
     @property
     def totals(self) -> dict[str, Any]:
         """`entries accepted duplicate skipped quarantined other_content delivered not_delivered bytes
-        delivered_bytes` (`other_content`: duplicates by UID whose bytes are not those that are known),
+        delivered_bytes` (`other_content`: duplicates by UID whose bytes are not those that are known), `kept`
+        where a queue has some that it is to send on,
         `reasons` and `notes` by code, `latency_s` from arrival to the last confirmation (None where there is
         none)."""
         rows = self._rows.values()
         verdicts = Counter(row["verdict"] for row in rows)
         delivered = [row for row in rows if row["destination"]["status"] in _STORED]
+        kept = sum(row["destination"]["status"] == "kept" for row in rows)
         last = self._last_delivery
         return {
             "entries": len(rows),
@@ -134,6 +136,7 @@ class Report:
             "other_content": sum(row.get("other_content", False) for row in rows),
             "delivered": len(delivered),
             "not_delivered": len(rows) - len(delivered),
+            **({"kept": kept} if kept else {}),
             "bytes": sum(row["size_bytes"] for row in rows),
             "delivered_bytes": sum(row["size_bytes"] for row in delivered),
             "reasons": dict(Counter(row["reason"] for row in rows if row["reason"])),

@@ -98,7 +98,7 @@ class Settler:
             self._conclude(sending, answers[sending.item.place])
 
     def _conclude(self, sending: Sending, outcome: Outcome) -> None:
-        if outcome.status == "stored" or outcome.status == "stored_with_warning":
+        if outcome.status in ("stored", "stored_with_warning", "kept"):
             self._note(
                 sending.item,
                 "accepted",

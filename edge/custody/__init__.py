@@ -1,0 +1,1 @@
+"""Custody on paper: the receipts of `router.receipt`, drawn."""
