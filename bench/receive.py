@@ -2,7 +2,7 @@
 
 Each run has a server and a folder of its own, and instances that it has not seen. Senders and server share
 the machine. The router checks, fsyncs and commits each instance before it answers; the others do not (Orthanc
-is asked to).
+is asked to). CPU and memory are those of all processes of a server together.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from ponte_net.scu import Peer, Scu
 
 SERVERS = {
     "ours": "ours",
+    "ours-2": "ours, 2 processes carry",
+    "ours-3": "ours, 3 processes carry",
     "unsynced": "ours, files alone (no check, fsync or commit)",
     "storescp": "storescp +B",
     "orthanc": "Orthanc",

@@ -30,7 +30,7 @@ from router.spool import Spool
 from router.startup import open_store
 
 HOST = "127.0.0.1"
-PROCESSES = (2, 3, 4)
+PROCESSES = (2, 3)
 
 
 def ours(port: int, folder: Path, processes: int = 1) -> None:

@@ -79,25 +79,25 @@ class Carrier:
                 continue
             (kind, *values), files = heard
             if kind == "connection":
-                self._begin(*values, *map(_socket, files))
+                self._begin(*values, [socket.socket(fileno=file) for file in files])
             elif kind == "stop":
                 self._stopping = Thread(target=self._stop, args=values, daemon=True)
                 self._stopping.start()
         self._report()
 
-    def _begin(
-        self, endpoint: int, listener: str, address: str, connection: socket.socket, line: socket.socket
-    ) -> None:
-        channel = Channel(line)
+    def _begin(self, endpoint: int, listener: str, address: str, sockets: list[socket.socket]) -> None:
+        """Serve the connection that came with its channel. Without room for another file neither may have."""
         try:
+            connection, line = sockets
+            channel = Channel(line)
             self._associations.begin(
                 connection, Slot(address, connection), RemotePlace(channel), self._intake_of(channel),
                 listener=listener, tls=self._contexts[endpoint],
             )  # fmt: skip
         except Exception as error:  # noqa: BLE001  (whoever it was, others want to come in)
             log.error("connection failed", extra={"code": type(error).__name__, "listener": listener})
-            connection.close()
-            channel.close()
+            for one in sockets:
+                one.close()
 
     def _stop(self, grace_s: float) -> None:
         with suppress(DoorClosed):
@@ -140,7 +140,3 @@ def carry(door: Door, settings: CarrierSettings, mark: str) -> None:
 
 def _context(endpoint: Endpoint) -> ssl.SSLContext | None:
     return tls.server_context(endpoint.tls) if endpoint.tls else None
-
-
-def _socket(file: int) -> socket.socket:
-    return socket.socket(fileno=file)

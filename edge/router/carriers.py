@@ -148,7 +148,7 @@ class Carriers:
         self._stopping = True
         for carrier in list(self._carriers):
             with suppress(DoorClosed):
-                carrier.door.say("stop", grace_s)
+                carrier.door.say("stop", grace_s, wait=False)
         with self._changed:
             in_time = self._changed.wait_for(lambda: not self._carriers, grace_s + _FAREWELL_S)
         self._over = True
@@ -246,7 +246,7 @@ class Carriers:
         carrier.is_gone = True
         self._carriers.remove(carrier)
         if carrier.ended is None:
-            log.error("carrier lost", extra={"alarm": "CARRIER_LOST", "instances": carrier.connections})
+            log.error("carrier lost", extra={"alarm": "CARRIER_LOST"})
             self._counters.add("ponte_carriers_lost_total")
             if time.monotonic() - carrier.started_at > _STEADY_S:
                 self._pause_s = 0.0

@@ -11,7 +11,7 @@ import select
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ponte.errors import TransientError
 from router.access import Slot, Slots
@@ -36,8 +36,6 @@ from router.reception import AssociationFacts
 from router.spool import Incoming
 
 log = logging.getLogger(__name__)
-
-_ENDED: Final = select.EPOLLHUP | select.EPOLLERR
 
 
 @dataclass(slots=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Barrier, Thread
@@ -165,6 +165,28 @@ def test_those_that_do_not_last_follow_each_other_ever_more_slowly(
         with RawPeer(found.ports[0]) as peer:
             assert peer.pdu() == (pdu.ASSOCIATE_RJ, bytes((0, 2, 3, 2)))
         wait_for(lambda: not found.open_associations, timeout_s=20, msg="it keeps its place")
+
+
+def test_a_connection_for_which_a_carrier_has_no_file_left_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FI-12: the kernel leaves out what there is no room for; the carrier goes on."""
+    with carried(tmp_path, processes=1) as (store, found, _):
+        say = Door.say
+
+        def say_less(door: Door, *packet: Any, files: Sequence[int] = (), wait: bool = True) -> None:
+            say(door, *packet, files=files[:1], wait=wait)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Door, "say", say_less)
+            with RawPeer(found.ports[0]) as peer:
+                assert peer.ends() == []
+        wait_for(lambda: not found.open_associations, timeout_s=20, msg="it keeps its place")
+        with RawPeer(found.ports[0]) as peer:
+            peer.associate()
+            assert sent(peer, make_ct(1)) == SUCCESS
+            peer.release()
+        assert store.count() == 1
 
 
 def test_carriers_that_cannot_start_keep_the_router_from_starting(
