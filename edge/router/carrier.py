@@ -79,7 +79,8 @@ class Carrier:
                 continue
             (kind, *values), files = heard
             if kind == "connection":
-                self._begin(*values, [socket.socket(fileno=file) for file in files])
+                endpoint, listener, address = values
+                self._begin(endpoint, listener, address, [socket.socket(fileno=file) for file in files])
             elif kind == "stop":
                 self._stopping = Thread(target=self._stop, args=values, daemon=True)
                 self._stopping.start()
