@@ -35,7 +35,7 @@ def listen(config: RouterConfig, intake: SpoolIntake[Committer], counters: Count
         idle_s=most.idle_s,
         pdu_s=most.pdu_s,
     )
-    processes = most.processes or min(os.cpu_count() or 1, MOST_PROCESSES)
+    processes = most.processes or min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
     if processes == 1:
         return Scp(
             endpoints, intake, access=access, connections=connections, limits=limits, counters=counters
