@@ -27,6 +27,7 @@ from bench import (
     send,
     soak,
     spool,
+    views,
     whole_job,
 )
 from bench.shapes import SHAPES
@@ -49,6 +50,7 @@ BENCHES = {
     "forward": forward,
     "dashboard": dashboard,
     "soak": soak,
+    "views": views,
 }
 ON_REQUEST = frozenset({"soak"})
 

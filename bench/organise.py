@@ -99,7 +99,7 @@ def _received(*, is_organised: bool) -> float:
     return _RECEIVED / seconds
 
 
-def _send_all(intake: SpoolIntake[Committer], dataset: bytes) -> float:
+def _send_all(intake: SpoolIntake, dataset: bytes) -> float:
     def send(thread: int) -> None:
         for number in range(thread, _RECEIVED, _THREADS):
             uid = f"{_UID}{10**9 + number}"

@@ -45,6 +45,7 @@ _DESTINATIONS = ("pacs", "archive")
 _LONGEST_S = 3600.0
 _SAMPLE_S = 1.0
 _SETTLED_S = 10.0
+_MOST_SAMPLES = 300
 _LINE_BYTES = len(uid_of(0, 1, 0)) + 1 + 64 + 1
 _IN_HAND = (
     "SELECT d.destination, i.sop_instance_uid FROM deliveries d JOIN instances i USING (number)"
@@ -112,6 +113,8 @@ class Report:
     oldest_median_s: float
     oldest_most_s: float
     alarms: dict[str, int]
+    starts_s: list[float]
+    samples: list[Sample]
 
 
 def run(
@@ -387,6 +390,8 @@ class _Soak:
             oldest_median_s=statistics.median(one.oldest_s for one in notes.samples),
             oldest_most_s=max(one.oldest_s for one in notes.samples),
             alarms=self._alarms(),
+            starts_s=notes.starts_s,
+            samples=notes.samples[:: max(1, len(notes.samples) // _MOST_SAMPLES)],
         )
 
     def _again(

@@ -14,7 +14,6 @@ from router.association import AssociationLimits
 from router.carrier import Carrier, CarrierSettings, IntakeOf
 from router.carriers import Carriers
 from router.channel import Channel
-from router.committer import Committer
 from router.counters import Counters
 from router.door import Door, DoorClosed
 from router.intake import DiskLimits, SpoolIntake
@@ -57,7 +56,7 @@ class Threads:
 
 
 def carriers(
-    intake: SpoolIntake[Committer],
+    intake: SpoolIntake,
     endpoints: tuple[Endpoint, ...],
     counters: Counters,
     *,

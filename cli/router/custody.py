@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,6 +15,7 @@ import typer
 
 from cli.output import ExitCode, print_error, print_json, print_line, whole_file
 from cli.router.app import ConfigOption, EnvOption, JsonOption, load, router
+from cli.router.control import RootOption, root_of
 from ponte.errors import InvalidRequest, PermanentError, StudyNotFound, TransientError
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def receipt(
         bool, typer.Option("--with-patient", help="Name the patient, and quote what destinations said.")
     ] = False,
     language: Annotated[Language, typer.Option("--language", help="Of the PDF and the summary.")] = "pt-BR",
+    root: RootOption = None,
     config: ConfigOption = None,
     env_file: EnvOption = Path(".env"),
     as_json: JsonOption = False,
@@ -51,7 +54,7 @@ def receipt(
 
     if output is not None and output.suffix.lower() not in _SUFFIXES:
         raise InvalidRequest("expected a name that ends in .json or .pdf")
-    found = load(config, env_file)
+    found = _configuration(root, config, env_file)
     with Views(found.dicom_root) as views:
         uid = _one_study(views, study)
         key = ensure_key(found.dicom_root)
@@ -88,6 +91,7 @@ def verify(
         Path | None,
         typer.Option("--key", exists=True, dir_okay=False, help="receipt.pub; else that of DICOM_ROOT."),
     ] = None,
+    root: RootOption = None,
     config: ConfigOption = None,
     env_file: EnvOption = Path(".env"),
     as_json: JsonOption = False,
@@ -96,7 +100,7 @@ def verify(
     from router.receipt_check import MOST_BYTES, NotGenuine
     from router.receipt_check import verify as check
 
-    public = _public_key(key, config, env_file)
+    public = _public_key(key, root, config, env_file)
     try:
         with file.open("rb") as stream:
             found = check(stream.read(MOST_BYTES + 1), public)
@@ -115,13 +119,18 @@ def verify(
     print_line(found["verdict"]["en"])
 
 
-def _public_key(path: Path | None, config: Path | None, env_file: Path) -> PublicKey:
+def _configuration(root: Path | None, config: Path | None, env_file: Path) -> RouterConfig:
+    found = load(config, env_file)
+    return found if root is None else replace(found, dicom_root=root)
+
+
+def _public_key(path: Path | None, root: Path | None, config: Path | None, env_file: Path) -> PublicKey:
     from router.receipt_keys import PUBLIC_NAME, read_public_key
     from router.spool import FOLDER_NAME
 
     if path is not None:
         return read_public_key(path)
-    own = load(config, env_file).dicom_root / FOLDER_NAME / PUBLIC_NAME
+    own = root_of(root, config, env_file) / FOLDER_NAME / PUBLIC_NAME
     if not own.is_file():
         raise InvalidRequest(f"There is no {FOLDER_NAME}/{PUBLIC_NAME} in DICOM_ROOT; expected --key FILE")
     return read_public_key(own)
@@ -135,6 +144,7 @@ def reconcile(
     ] = None,
     destination: Annotated[str | None, typer.Option("--destination", help="Only there.")] = None,
     resend: Annotated[bool, typer.Option("--resend", help="Send again what is missing there.")] = False,
+    root: RootOption = None,
     config: ConfigOption = None,
     env_file: EnvOption = Path(".env"),
     as_json: JsonOption = False,
@@ -142,7 +152,7 @@ def reconcile(
     """Ask destinations what they have of a study, by C-FIND or QIDO-RS; exit code 1 where any is missing."""
     from router.views import Views
 
-    found = load(config, env_file)
+    found = _configuration(root, config, env_file)
     targets, not_asked = _targets(found, destination)
     with Views(found.dicom_root) as views:
         uids = _chosen(views, studies or [], since, ZoneInfo(found.timezone))

@@ -28,6 +28,10 @@ _ASKED: Final = {
 }
 """What is asked on a terminal, in this order."""
 
+BackupsOption = Annotated[
+    Path | None,
+    typer.Option(help="Where backups go (default: /var/backups/ponte, or `backups` beside the settings)."),
+]
 Setting = Annotated[str | None, typer.Option(show_default=False)]
 
 
@@ -172,14 +176,15 @@ def backup(
     ] = None,
     config: ConfigOption = None,
     env_file: EnvOption = Path(".env"),
-    folder: Annotated[Path, typer.Option(help="Where the default file goes.")] = Path("backups"),
+    folder: BackupsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Copy all that is kept into one file, while the router runs or not. It holds patients' data and keys."""
     from installer.backup import default_name, make
+    from installer.layout import backups_of
 
     found = load(config, env_file)
-    file = target or folder / default_name()
+    file = target or (folder or backups_of(env_file)) / default_name()
     contents = make(
         found, file, configuration=[path for path in (env_file, config) if path and path.exists()]
     )
@@ -217,17 +222,19 @@ def restore(
 def upgrade(
     config: ConfigOption = None,
     env_file: EnvOption = Path(".env"),
-    folder: Annotated[Path, typer.Option(help="Where the backup goes.")] = Path("backups"),
+    folder: BackupsOption = None,
     rows_only: Annotated[
         bool, typer.Option("--rows-only", help="No backup of the images: a copy of the rows, beside them.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """After a new version was installed, with the router stopped: back up, then bring the rows up to it."""
+    from installer.layout import backups_of
     from installer.upgrade import upgrade as bring_up
 
     found = load(config, env_file)
     given = [path for path in (env_file, config) if path and path.exists()]
+    folder = folder or backups_of(env_file)
     done = bring_up(found, folder, configuration=given, with_backup=not rows_only)
     if as_json:
         backup, rows = (str(path) if path else None for path in (done.backup, done.rows))

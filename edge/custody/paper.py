@@ -23,8 +23,13 @@ ATTACHED_NAME: Final = "receipt.json"
 _WIDTH, _HEIGHT = A4_LANDSCAPE
 _LEFT, _RIGHT = 34.0, _WIDTH - 34.0
 _TOP, _BOTTOM = _HEIGHT - 40, 36.0
-_NUMBER, _UID, _HERE, _WHERE = _LEFT + 26, _LEFT + 34, _LEFT + 286, _LEFT + 446
+_NUMBER, _UID, _HERE, _WHERE = _LEFT + 26, _LEFT + 34, _LEFT + 280, _LEFT + 462
 _SIZE, _LINE, _GAP = 6.5, 8.0, 3.0
+_TOGETHER = 20  # lines of an instance that are not parted
+_COLUMNS: Final = {
+    "instances": ((_LEFT, "number"), (_UID, "uid"), (_HERE, "here"), (_WHERE, "destinations")),
+    "quarantined": ((_UID, "uid"), (_HERE, "reason")),
+}
 _COLOURS: Final[dict[str, Colour]] = {
     "DELIVERED": (0.07, 0.42, 0.2),
     "UNDER_WAY": (0.55, 0.38, 0.0),
@@ -170,8 +175,7 @@ class _Paper:
         self._draw_columns()
 
     def _draw_columns(self) -> None:
-        titles = ((_LEFT, "number"), (_UID, "uid"), (_HERE, "here"))
-        for x, name in (*titles, (_WHERE, "destinations")) if self._heading == "instances" else titles[1:]:
+        for x, name in _COLUMNS[self._heading]:
             self._text(x, self._texts[name], face=BOLD, size=_SIZE, colour=GRAY)
         self._y -= 4
         self._canvas.line(_LEFT, self._y, _RIGHT, self._y, 0.5, RULE)
@@ -179,25 +183,28 @@ class _Paper:
 
     def _draw_instance(self, one: Mapping[str, Any]) -> None:
         where = list(self._where(one))
-        height = _LINE * max(2, len(where)) + _GAP
-        self._room(height)
-        top = self._y
+        self._room(_LINE * min(max(2, len(where)), _TOGETHER) + _GAP)
+        top, page = self._y, len(self._pages)
         self._canvas.text_right(_NUMBER, self._y, str(one["number"]), REGULAR, _SIZE, GRAY)
         self._text(_UID, one["sop_instance_uid"], room=_HERE - _UID - 6)
-        self._text(_HERE, f"{self._time(one['received_at'])}", room=_WHERE - _HERE - 6)
+        safe = f"{self._time(one['received_at'])} · {self._texts['durable']} {self._time(one['durable_at'])}"
+        self._text(_HERE, safe, room=_WHERE - _HERE - 6)
         self._y -= _LINE
         self._text(_UID, one["sha256"], room=_HERE - _UID - 6, colour=GRAY)
         self._text(_HERE, self._here(one), room=_WHERE - _HERE - 6, colour=_colour(one["state"]))
         self._y = top
         for text, colour in where:
+            self._room(_LINE)
             self._text(_WHERE, text, colour=colour)
             self._y -= _LINE
-        self._y = top - height
+        if len(self._pages) == page:
+            self._y = min(self._y, top - 2 * _LINE)
+        self._y -= _GAP
 
     def _here(self, one: Mapping[str, Any]) -> str:
         state = one["state"]
         if state == "kept":
-            return f"{self._texts['durable']} {self._time(one['durable_at'])} · {self._texts['kept']}"
+            return self._texts["kept"]
         at = one["removed_at"] if state == "removed" else one["missing_since"]
         return f"{self._texts[state]} {self._time(at) if at else self._texts['unknown_time']}"
 
@@ -209,9 +216,9 @@ class _Paper:
             parts.append(self._time(each["committed_at"] or each["sent_at"] or each["answered_at"]))
             yield " · ".join(part for part in parts if part), _colour(each["state"])
             if each["copy"]:
-                copy = each["copy"]
-                what = (copy["sop_instance_uid"], copy["sha256"], copy["transfer_syntax_uid"])
-                yield f"    {self._texts['copy']} {' · '.join(part for part in what if part)}", GRAY
+                for name in ("sop_instance_uid", "transfer_syntax_uid", "sha256"):
+                    if each["copy"][name]:
+                        yield f"    {self._texts['copy_' + name]} {each['copy'][name]}", GRAY
 
     def _draw_quarantined(self, one: Mapping[str, Any]) -> None:
         self._room(2 * _LINE + _GAP)

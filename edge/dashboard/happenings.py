@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -15,8 +15,10 @@ from router.logreader import Filter, Line, files, latest, tail
 from router.spool import FOLDER_NAME
 
 MOST: Final = 200
-_MOST_LINES: Final = 5000
-_AUDIT_BYTES: Final = 1 << 20
+_MOST_LINES: Final = 2000
+_LOG_BYTES: Final = 4 << 20
+_AUDIT_BYTES: Final = 256 << 10
+_SAME_S: Final = 5.0
 _CHANGES: Final = {
     "router started": "started",
     "router ended": "ended",
@@ -48,27 +50,39 @@ class Happening:
 def happenings(root: Path, log: Path | None, kind: str = "") -> list[Happening]:
     """The newest first. `kind` is `alarm`, `state` or `action`, "" for all."""
     found: dict[tuple[str, ...], Happening] = {}
-    for one in sorted([*_of_the_log(log), *_of_the_audit(root)], key=lambda one: one.last_at):
+    audit = list(_of_the_audit(root))
+    done = {(one.name, one.about, int(one.last_at // _SAME_S)) for one in audit}
+    heard = [one for one in _of_the_log(log) if not _is_in(done, one)]
+    for one in sorted([*heard, *audit], key=lambda one: one.last_at):
         if kind in ("", one.key.partition(".")[0]):
             _add(found, one)
     return sorted(found.values(), key=lambda one: -one.last_at)[:MOST]
 
 
+def _is_in(done: set[tuple[str, str, int]], one: Happening) -> bool:
+    """True for what the router was told by a page: the audit log has who it was."""
+    at = int(one.last_at // _SAME_S)
+    return one.key == "action.told" and any((one.name, one.about, at + near) in done for near in (-1, 0, 1))
+
+
 def _add(found: dict[tuple[str, ...], Happening], one: Happening) -> None:
     """The same thing on the same day is one, whatever else there was in between."""
     day = str(int(one.last_at // 86400))
-    name = (one.key, one.name, one.about, one.code, one.who, day)
+    apart = one.code if one.key.startswith("action") else ""  # an alarm and its alert are one
+    name = (one.key, one.name, one.about, apart, one.who, day)
     before = found.get(name)
-    first_at, count = (before.first_at, before.count + 1) if before else (one.first_at, 1)
-    found[name] = Happening(
-        one.key, one.level, one.name, one.about, one.code, first_at, one.last_at, count, one.who
-    )
+    if before is None:
+        found[name] = one
+        return
+    code = one.code or before.code
+    found[name] = replace(one, code=code, first_at=before.first_at, count=before.count + 1)
 
 
 def _of_the_log(log: Path | None) -> Iterator[Happening]:
     if log is None:
         return
-    for line in latest(log, Filter(level="INFO"), _MOST_LINES):
+    having = [b'"alarm"', *(one.encode() for one in (*_CHANGES, _OVER, _TOLD))]
+    for line in latest(log, Filter(level="INFO"), _MOST_LINES, having=having, most_bytes=_LOG_BYTES):
         if line.alarm:
             yield _alarm(line)
         elif line.message in _CHANGES:

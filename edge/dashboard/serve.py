@@ -72,6 +72,7 @@ def _listen(config: DashboardConfig) -> socket.socket:
     host = "127.0.0.1" if config.host == "localhost" else config.host
     found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # those that are accepted have it, too
     try:
         found.bind((host, config.port))
         found.listen(_BACKLOG)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from doctor.certificates import look_at_tls
 from doctor.reach import Reach
-from doctor.steps import Check, Found
+from doctor.steps import Check, Found, State
 from doctor.web import compared, read_date
 from doctor.words import Phrase
 from router.destinations import Inbox
@@ -97,7 +97,11 @@ class Bucket:
 
     def put(self) -> Found:
         """An upload in parts, begun and aborted."""
-        return self._asked("put", self._begin_and_abort)
+        begun: list[str] = []
+        found = self._asked("put", lambda: begun.append(self._begin()))
+        if not begun:
+            return found
+        return self._asked("begun", lambda: self._abort(begun[0]))
 
     def _asked(self, step: str, request: Any) -> Found:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -112,7 +116,8 @@ class Bucket:
             return Found(
                 "failed", (Phrase("bucket.not_reached", values),), (Phrase("bucket.not_reached_advice"),)
             )
-        return Found("ok", (Phrase(f"{step}.allowed", {"bucket": self._inbox.bucket}),))
+        key = "bucket.allowed" if step == "bucket" else "put.allowed"
+        return Found("ok", (Phrase(key, {"bucket": self._inbox.bucket}),))
 
     def _list_uploads(self) -> None:
         assert self._client is not None  # noqa: S101  (it needs the credentials)
@@ -121,16 +126,22 @@ class Bucket:
         )
         self._note_date(answer)
 
-    def _begin_and_abort(self) -> None:
+    def _begin(self) -> str:
         assert self._client is not None  # noqa: S101  (it needs the credentials)
         bucket, key = self._inbox.bucket, self._inbox.prefix + _KEY
-        begun = self._client.create_multipart_upload(Bucket=bucket, Key=key)
-        self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=begun["UploadId"])
+        return self._client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+
+    def _abort(self, upload_id: str) -> None:
+        assert self._client is not None  # noqa: S101  (it needs the credentials)
+        bucket, key = self._inbox.bucket, self._inbox.prefix + _KEY
+        self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
 
     def _denied(self, step: str, answer: Any) -> Found:
         code = str(answer.get("Error", {}).get("Code", ""))[:40]
         status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if code in _NO_BUCKET:
+        if step == "begun":
+            why = "put.begun"
+        elif code in _NO_BUCKET:
             why = "bucket.none"
         elif code in _WRONG_KEY:
             why = "credentials.wrong"
@@ -143,7 +154,8 @@ class Bucket:
         else:
             why = "bucket.odd"
         values = {"bucket": self._inbox.bucket, "status": f"{status} {code}".strip()}
-        return Found("failed", (Phrase(why, values),), (Phrase(f"{why}_advice", values),))
+        state: State = "warning" if step == "begun" else "failed"
+        return Found(state, (Phrase(why, values),), (Phrase(f"{why}_advice", values),))
 
     def _note_date(self, answer: Any) -> None:
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})

@@ -128,12 +128,20 @@ class DicomPeer:
             "max_pdu": str(answered.max_pdu), "implementation": answered.implementation,
         }  # fmt: skip
         said, table = (Phrase("association.made", values),), Table(_COLUMNS, rows)
-        if not answered.contexts:
-            return Found("failed", said, (Phrase("association.none_advice"),), table)
+        if not self._is_modality_or_stores(answered):
+            return Found("failed", said, (Phrase("association.none_advice", self._titles()),), table)
+        advice = []
         if refused:
-            count = {"count": str(len(refused))}
-            return Found("warning", said, (Phrase("association.seen_advice", count),), table)
-        return Found("ok", said, table=table)
+            advice.append(Phrase("association.seen_advice", {"count": str(len(refused))}))
+        if self._node.commitment and COMMITMENT not in answered.contexts:
+            advice.append(Phrase("association.commitment_advice"))
+        return Found("warning" if advice else "ok", said, tuple(advice), table)
+
+    def _is_modality_or_stores(self, answered: Answered) -> bool:
+        """A destination that accepts no class of storage is none, whatever else it accepts."""
+        if self._wishes.is_modality:
+            return bool(answered.contexts)
+        return bool(answered.contexts.keys() - {ECHO, FIND, COMMITMENT})
 
     def echo(self) -> Found:
         """C-ECHO (PS3.7 9.1.5)."""
@@ -221,14 +229,20 @@ class DicomPeer:
         why = _reason(error)
         if not node.tls and why in ("closed", "not_dicom") and speaks_tls(self._reach.address, node.port):
             why = "speaks_tls"
-        values = {
-            "ours": node.calling_ae_title, "theirs": node.ae_title, "host": node.host, "port": str(node.port),
-        }  # fmt: skip
+        elif node.tls and node.certificate_file is None and why == "closed":
+            why = "tls"  # a server that asks for a certificate says so only after the handshake (TLS 1.3)
+        titles = self._titles()
         return Found(
             "failed",
-            (Phrase(f"association.{why}", values),),
-            (Phrase(f"association.{why}_advice", values),),
+            (Phrase(f"association.{why}", titles),),
+            (Phrase(f"association.{why}_advice", titles),),
         )
+
+    def _titles(self) -> dict[str, str]:
+        node = self._node
+        return {
+            "ours": node.calling_ae_title, "theirs": node.ae_title, "host": node.host, "port": str(node.port),
+        }  # fmt: skip
 
 
 _COLUMNS: Final = ("table.abstract_syntax", "table.transfer_syntax", "table.result")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -61,9 +61,18 @@ def _of_nft(text: str) -> Rules | None:
         return None
     chains = [one["chain"] for one in items if "chain" in one]
     rules = [one["rule"] for one in items if "rule" in one]
-    closed = any(one.get("hook") == "input" and one.get("policy") in _CLOSED for one in chains)
-    ends = any("drop" in part or "reject" in part for rule in rules for part in rule.get("expr", []))
-    return Rules("nftables", len(rules), closed or ends, frozenset(_ports(rules)))
+    inputs = [one for one in chains if one.get("hook") == "input"]
+    names = {(one.get("family"), one.get("table"), one.get("name")) for one in inputs}
+    closed = any(one.get("policy") in _CLOSED for one in inputs) or any(
+        (one.get("family"), one.get("table"), one.get("chain")) in names and _closes(one) for one in rules
+    )
+    return Rules("nftables", len(rules), closed, frozenset(_ports(rules)))
+
+
+def _closes(rule: Mapping[str, Any]) -> bool:
+    """True for a rule that drops whatever gets to it."""
+    parts = [part for part in rule.get("expr", []) if isinstance(part, dict)]
+    return not any("match" in part for part in parts) and any(set(part) & set(_CLOSED) for part in parts)
 
 
 def _ports(rules: Iterable[dict[str, Any]]) -> Iterable[int]:
@@ -92,8 +101,8 @@ def _numbers(value: Any) -> Iterable[int]:
 
 def _of_iptables(text: str) -> Rules:
     lines = text.splitlines()
-    closed = "-P INPUT DROP" in lines or any(
-        line.startswith("-A INPUT") and line.endswith(("DROP", "REJECT")) for line in lines
+    closed = any(
+        line.startswith(("-P INPUT DROP", "-A INPUT -j DROP", "-A INPUT -j REJECT")) for line in lines
     )
     ports: set[int] = set()
     for line in lines:

@@ -23,6 +23,7 @@ from router.config import EVERYWHERE, RouterConfig
 from router.spool import FOLDER_NAME
 
 NAME: Final = "machine"
+_MOST_ROWS: Final = 256
 _FSYNCS: Final = 8
 _FSYNC_BYTES: Final = 64 << 10
 _SLOW_FSYNC_S: Final = 0.1
@@ -55,7 +56,7 @@ class Machine:
     def ports(self) -> Found:
         """Whether each listener of the configuration is there."""
         found = network.listeners()
-        rows = tuple(Row((str(one.port), one.address, one.program)) for one in found)
+        rows = tuple(Row((str(one.port), one.address, one.program)) for one in found[:_MOST_ROWS])
         table = Table(("table.port", "table.address", "table.program"), rows)
         missing = [
             f"{one.address}:{one.port}"

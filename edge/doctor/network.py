@@ -118,7 +118,7 @@ def listeners() -> list[Listener]:
                 address, _, port = fields[1].partition(":")
                 found[int(port, 16), _address(address)] = fields[9]
     programs = _programs(set(found.values())) if found else {}
-    return sorted(Listener(*place, programs.get(inode, "")) for place, inode in found.items())[:_MOST]
+    return sorted(Listener(*place, programs.get(inode, "")) for place, inode in found.items())
 
 
 def _json(*arguments: str) -> list[dict[str, Any]] | None:

@@ -57,7 +57,7 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
         "accepted with a syntax that was not proposed",
     ),
     # any step
-    "skipped.needs": ("Não foi feito: depende de “{step}”.", "Not done: it needs “{step}”."),
+    "skipped.needs": ("Depende de “{step}”.", "It needs “{step}”."),
     "too_long.found": ("Sem resposta em {seconds} s.", "No answer within {seconds} s."),
     "too_long.advice": (
         "O equipamento aceita a conexão e não responde. Reinicie o serviço dele; se voltar a acontecer, fale"
@@ -103,9 +103,9 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
         " whether the machine is on and has its cable.",
     ),
     "ping.impossible": (
-        "Não foi feito: este usuário não pode enviar ping, e o programa ping não está instalado ou também não"
-        " pode. Não é preciso: a porta TCP diz mais.",
-        "Not done: this user may not ping, and the program ping is not there or may not either. It is not"
+        "Este usuário não pode enviar ping, e o programa ping não está instalado ou também não pode. Não é"
+        " preciso: a porta TCP diz mais.",
+        "This user may not ping, and the program ping is not there or may not either. It is not"
         " needed: the TCP port says more.",
     ),
     # port
@@ -263,8 +263,14 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
         "Association accepted: {accepted} of {proposed} contexts; longest PDU {max_pdu}; {implementation}.",
     ),
     "association.none_advice": (
-        "O servidor não aceita nenhuma classe: libere armazenamento (Storage SCP) para o nosso AE title.",
-        "The peer accepts no class at all: allow storage (Storage SCP) for our AE title there.",
+        "O servidor não aceita nossas imagens: libere armazenamento (Storage SCP) para o AE title {ours}.",
+        "The peer accepts no image of ours: allow storage (Storage SCP) for the AE title {ours} there.",
+    ),
+    "association.commitment_advice": (
+        "A configuração pede confirmação de guarda (commitment), e o servidor não a aceita: as imagens"
+        " ficarão aqui. Libere Storage Commitment no servidor, ou tire commitment deste destino.",
+        "The configuration wants storage commitment, and the peer does not accept it: images will stay here."
+        " Allow Storage Commitment at the peer, or take commitment out of this destination.",
     ),
     "association.seen_advice": (
         "{count} tipo(s) de imagem recebidos há pouco não são aceitos assim: veja a tabela. O que pode ser"
@@ -340,10 +346,13 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
         "Ponha tls: true neste destino, com ca_file se o certificado for da clínica.",
         "Set tls: true for this destination, with ca_file if the certificate is the clinic's own.",
     ),
-    "association.tls": ("TLS falhou ao abrir a associação.", "TLS failed when the association was opened."),
+    "association.tls": (
+        "O servidor encerrou a conexão TLS em vez de responder à associação.",
+        "The peer ended the TLS connection where the association was to be answered.",
+    ),
     "association.tls_advice": (
-        "O servidor deve pedir certificado do cliente: indique certificate_file e key_file.",
-        "The peer is likely to ask for a client certificate: give certificate_file and key_file.",
+        "É provável que ele exija certificado do cliente: indique certificate_file e key_file.",
+        "It is likely to want a client certificate: give certificate_file and key_file.",
     ),
     "association.local_port": (
         "A porta local fixa na configuração está em uso.",
@@ -428,6 +437,10 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
     "store.other_advice": ("Veja o log do servidor.", "Look at the peer's log."),
     # read back
     "query.answers": ("Responde a consultas.", "It answers queries."),
+    "query.nothing": (
+        "Nada foi enviado que se possa procurar.",
+        "Nothing was sent that could be looked for.",
+    ),
     "query.there": (
         "O objeto de teste foi encontrado no servidor.",
         "The test object was found at the peer.",
@@ -594,13 +607,23 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
         "Escrita permitida em {bucket} (um envio foi iniciado e desfeito; nada ficou lá).",
         "Writing to {bucket} is allowed (an upload was begun and undone; nothing is left there).",
     ),
+    "put.begun": (
+        "Escrita permitida em {bucket}, mas o envio de teste não pôde ser desfeito ({status}).",
+        "Writing to {bucket} is allowed, and the test upload could not be undone ({status}).",
+    ),
+    "put.begun_advice": (
+        "A política precisa permitir s3:AbortMultipartUpload em {bucket}. Nenhum objeto ficou lá; o envio"
+        " inacabado fica até a regra de ciclo de vida do bucket apagá-lo.",
+        "The policy has to allow s3:AbortMultipartUpload on {bucket}. No object is there; the unfinished"
+        " upload stays until the bucket's lifecycle rule removes it.",
+    ),
     "put.denied": (
         "O bucket {bucket} não deixa escrever ({status}).",
         "The bucket {bucket} does not let us write ({status}).",
     ),
     "put.denied_advice": (
-        "A política precisa permitir s3:PutObject e s3:AbortMultipartUpload em {bucket}.",
-        "The policy has to allow s3:PutObject and s3:AbortMultipartUpload on {bucket}.",
+        "A política precisa permitir s3:PutObject em {bucket}.",
+        "The policy has to allow s3:PutObject on {bucket}.",
     ),
     # machine
     "ports.open": ("O roteador escuta em: {ports}.", "The router listens on: {ports}."),

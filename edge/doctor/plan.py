@@ -65,12 +65,10 @@ def _modality(modality: ModalityConfig, calling_ae_title: str, *, stores: bool) 
 
 def _seen(config: RouterConfig) -> Iterator[Subject]:
     """Who has sent and has no entry: its address is known, its port is not."""
-    entries = {(one.ae_title, one.host) for one in config.modalities}
     titles = {one.ae_title for one in config.modalities}
     for sender in seen.senders(config.dicom_root):
-        if (sender.ae_title, sender.address) in entries or sender.ae_title in titles:
-            continue
-        yield _without_entry(sender)
+        if sender.ae_title not in titles:
+            yield _without_entry(sender)
 
 
 def _without_entry(sender: seen.Sender) -> Subject:

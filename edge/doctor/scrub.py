@@ -11,9 +11,11 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from router.config import HIDDEN, RouterConfig
 from router.configfile import ENVIRONMENT
@@ -55,16 +57,30 @@ def secrets_of(config: RouterConfig | None, environment: Mapping[str, str]) -> I
     for name, value in environment.items():
         if _SECRET_NAME.search(name) and not name.endswith("_FILE"):
             yield value
-    if config is None:
-        return
-    for listener in config.listeners:
-        if listener.tls is not None:
-            yield listener.tls.key_password
-    for target in config.destinations:
-        if isinstance(target, WebServer):
-            yield _value(target.password)
-            if target.password_file is not None and target.password_file.is_file():
-                yield target.password_file.read_text(encoding="utf-8", errors="replace").strip()
+    if config is not None:
+        yield from _secrets_in(config)
+
+
+def _secrets_in(value: Any) -> Iterator[str]:
+    """What is marked as secret, and what the password files hold."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, WebServer) and value.password_file is not None:
+        with suppress(OSError):
+            yield value.password_file.read_text(encoding="utf-8", errors="replace").strip()
+    elif isinstance(value, BaseModel):
+        for _, inner in value:
+            yield from _secrets_in(inner)
+    elif is_dataclass(value):
+        for one in fields(value):
+            inner = getattr(value, one.name)
+            if one.metadata.get("secret"):
+                yield from str(inner).split()
+            else:
+                yield from _secrets_in(inner)
+    elif isinstance(value, tuple):
+        for inner in value:
+            yield from _secrets_in(inner)
 
 
 def shown_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -96,7 +112,3 @@ def hidden_addresses(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(("http://", "https://")):
         return re.sub(r"[?#].*$", "", re.sub(r"//[^/@]*@", "//", value))
     return value
-
-
-def _value(secret: SecretStr | None) -> str:
-    return secret.get_secret_value() if secret else ""

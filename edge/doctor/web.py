@@ -109,6 +109,8 @@ class WebPeer:
 
     def query(self) -> Found:
         """QIDO-RS, or Orthanc's look-up, for the marked object."""
+        if self._server.kind == "orthanc" and not self._sent:
+            return Found("skipped", (Phrase("query.nothing"),))
         try:
             return read_back(self._sent, self._instances())
         except PonteError as error:
@@ -137,8 +139,6 @@ class WebPeer:
     def _instances(self) -> set[str]:
         if self._server.kind == "dicomweb":
             return open_catalogue(self._server.model_copy(update={"timeout_s": 10.0})).instances(STUDY_UID)
-        if not self._sent:
-            return set()
         return {self._sent} if self._looked_up() else set()
 
     def _looked_up(self) -> bool:

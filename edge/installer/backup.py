@@ -161,9 +161,11 @@ def _check_room(config: RouterConfig, held: Held, stream: BinaryIO) -> None:
 
 def _write(root: Path, held: Held, settings: Sequence[Setting], writer: Writer) -> Contents:
     writer.add(f"spool/{FILE_NAME}", held.rows)
-    for key in sorted((root / ".spool").iterdir()):
-        if key.suffix in _KEYS and key.is_file():
-            writer.add(f"spool/{key.name}", key)
+    spool = Spool(root).folder
+    for key in sorted(path for path in spool.iterdir() if path.suffix in _KEYS and path.is_file()):
+        writer.add(f"spool/{key.name}", key)
+    for audit in sorted((spool / "log").glob("audit.log*")):  # written to meanwhile, so taken at once
+        writer.add_bytes(f"spool/log/{audit.name}", audit.read_bytes())
     for setting in settings:
         writer.add_bytes(f"configuration/{setting.name}", setting.content)
     if (metadata := root / METADATA_NAME).is_file():

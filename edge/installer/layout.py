@@ -49,6 +49,13 @@ def in_folder(folder: Path, root: Path | None) -> Layout:
     return Layout(folder, root or folder / "dicom", folder / "backups", folder / "units", None)
 
 
+def backups_of(env_file: Path) -> Path:
+    """Where backups go for settings that are here."""
+    folder = env_file.absolute().parent
+    whole = on_this_machine(folder)
+    return whole.backups if folder == whole.configuration else in_folder(folder, None).backups
+
+
 def program() -> Path:
     """The `ponte` that this interpreter has."""
     return Path(sys.executable).with_name("ponte")

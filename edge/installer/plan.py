@@ -65,8 +65,8 @@ def install(
         plan.steps.append(steps.SystemUser(layout.user, run))
     plan.steps += [
         steps.Folder(layout.configuration, 0o755 if not layout.is_system else 0o750, layout.user),
-        steps.Folder(layout.root, _OWNER_ONLY, layout.user),
-        steps.Folder(layout.backups, _OWNER_ONLY, layout.user),
+        steps.Folder(layout.root, _OWNER_ONLY, layout.user, closed=True),
+        steps.Folder(layout.backups, _OWNER_ONLY, layout.user, closed=True),
         steps.Folder(layout.units, 0o755),
     ]
     if layout.is_system:

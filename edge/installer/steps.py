@@ -63,24 +63,32 @@ class SystemUser:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder of this mode. One that is there gets the owner that it is to have; what is in it is left."""
+    """A folder of this mode. One that is there gets the owner that it is to have, and is shut to others
+    with `closed`; what is in it is left."""
 
     path: Path
     mode: int
     owner: str = ""
+    closed: bool = False
 
     def say(self) -> str:
         if not self.path.is_dir():
             return f"make {self.path} ({self.mode:04o}{f', {self.owner}' if self.owner else ''})"
-        if self.owner and has_user(self.owner) and self.path.stat().st_uid != pwd.getpwnam(self.owner).pw_uid:
+        found = self.path.stat()
+        if self.owner and has_user(self.owner) and found.st_uid != pwd.getpwnam(self.owner).pw_uid:
             return f"give {self.path} to {self.owner}"
-        return ""
+        return f"shut {self.path} to others" if self._is_open(found) else ""
 
     def do(self) -> None:
         if not self.path.is_dir():
             self.path.mkdir(parents=True)
             self.path.chmod(self.mode)
+        elif self._is_open(self.path.stat()):
+            self.path.chmod(self.mode)
         give(self.path, self.owner)
+
+    def _is_open(self, found: os.stat_result) -> bool:
+        return self.closed and bool(found.st_mode & 0o7777 & ~self.mode)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ _COUNTED: Final = (QUARANTINE_GREW, UNDELIVERED)
 
 @dataclass(slots=True)
 class Alert:
-    """`told_at` is None before it was told; `clear_since` while its rule holds, or cannot say."""
+    """`told_at` is None before it was told, `told` what was said then; `clear_since` is None while its rule
+    holds, or cannot say."""
 
     kind: str
     subject: str
@@ -27,6 +28,7 @@ class Alert:
     told_at: float | None = None
     clear_since: float | None = None
     values: Values = field(default_factory=dict)
+    told: Values = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -97,14 +99,17 @@ class Book:
         return _told(alert, "raised", now)
 
     def _clear(self, alert: Alert, now: float) -> Notice | None:
-        """Over, after it has been so for a while. Not told of a count that no longer grows: nothing is mended
-        by that."""
+        """Over, after it has been so for a while. A count that no longer grows mends nothing: what has
+        come since it was told of is told, if anything has."""
         if alert.clear_since is None:
             alert.clear_since = now
         if now - alert.clear_since < CLEAR_S:
             return None
         del self._alerts[alert.kind, alert.subject]
-        return None if alert.kind in _COUNTED else _notice(alert, "over", now)
+        if alert.kind not in _COUNTED:
+            return _notice(alert, "over", now)
+        has_grown = alert.values.get("more") != alert.told.get("more")
+        return _notice(alert, "reminder", now) if has_grown else None
 
     def _counted(self, finding: Finding, now: float) -> Finding:
         """A finding with a count holds while that grows, and a while after."""
@@ -142,7 +147,7 @@ class Book:
 
 
 def _told(alert: Alert, state: State, now: float) -> Notice:
-    alert.told_at = now
+    alert.told_at, alert.told = now, alert.values
     return _notice(alert, state, now)
 
 

@@ -25,12 +25,15 @@ class Certificates:
     def __init__(self, listeners: Sequence[ListenerConfig], targets: Callable[[], Sequence[Target]]) -> None:
         self._listeners = listeners
         self._targets = targets
-        self.found: Mapping[str, float | None] = {}
+        self.found: Mapping[str, float | None] = {subject: None for subject, _ in self._sources()}
 
     def look(self) -> bool:
-        """Takes up to five seconds for each destination with TLS that does not answer. Always False: it is
-        done."""
-        self.found = {subject: _asked(ask) for subject, ask in self._sources()}
+        """Takes up to five seconds for each destination with TLS that does not answer; what is there already
+        stays until then. Always False: it is done."""
+        sources = dict(self._sources())
+        self.found = {subject: self.found.get(subject) for subject in sources}
+        for subject, ask in sources.items():
+            self.found = {**self.found, subject: _asked(ask)}
         return False
 
     def _sources(self) -> Iterator[tuple[str, Callable[[], float]]]:

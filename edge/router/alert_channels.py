@@ -76,6 +76,9 @@ class Teller:
         except PonteError as error:
             self._failed(waiting, waiting.to, error.code, is_final=isinstance(error, PermanentError))
             return False
+        except Exception as error:  # noqa: BLE001  a message that we cannot send must not be in the way of others
+            self._failed(waiting, waiting.to, type(error).__name__, is_final=True)
+            return False
         if left:
             self._failed(waiting, left, "PART", is_final=True)
             return False

@@ -16,6 +16,7 @@ from router.alert_notice import (
     DESTINATION_DOWN,
     DISK_LOW,
     IMAGES_WAIT,
+    NOT_PLANNED,
     NOT_RECEIVING,
     PART_FAILED,
     QUARANTINE_GREW,
@@ -29,9 +30,9 @@ Key = tuple[str, str]
 """Kind and subject."""
 _DAY_S: Final = 86400.0
 _GIB: Final = 1 << 30
+_TREND_S: Final = 2 * 3600.0
+_PLANNING_S: Final = 900.0
 _DRAINING_S: Final = 3600.0
-_COMMIT_S: Final = 10.0
-"""So that a single failure, which the next look does not find again, wakes nobody."""
 _REASONS: Final = 5
 
 
@@ -51,27 +52,27 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From when on. `unforwarded_s` and `alert_after_s` are by destination."""
+    """From when on. `unforwarded_s` and `alert_after_s` are by destination; `look_s` is from one look to the
+    next."""
 
     unforwarded_s: Mapping[str, float]
     disk_bytes: int
     disk_days: float
     certificate_days: float
+    look_s: float
     alert_after_s: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the rules look at. `queues` and `quarantine` are None where the rows could not be read;
-    `certificates` are the ends of their validity, None where one could not be had; `folders` says which of
-    those that are watched are there; `commits` whether rows can be written, None where nobody tried; `alerts`
-    are those that there are, with since when, and `raised` those of them that were told. `status` is None
-    where the router cannot say it."""
+    """What the rules look at. `status` is None where the router cannot say it, `queues` where the rows cannot
+    be read; `certificates` are the ends of their validity, None where one could not be had; `folders` says
+    which of those that are watched are there; `commits` whether rows can be written, None where nobody tried;
+    `alerts` are those that there are, with since when, and `raised` those of them that were told."""
 
     now: float
     status: Mapping[str, Any] | None
     queues: Mapping[str, QueueView] | None
-    quarantine: Mapping[str, int] | None
     certificates: Mapping[str, float | None]
     folders: Mapping[str, bool]
     commits: bool | None
@@ -137,11 +138,28 @@ def _images_wait(observed: Observed, limits: Limits) -> Iterator[Finding]:
         yield Finding(*key, age > limit, values, since=since)
 
 
+def _not_planned(observed: Observed, _: Limits) -> Iterator[Finding]:
+    """An image that has waited for long while no queue has one that old: nobody has decided where it goes."""
+    since, key = _said(observed)["oldest_unforwarded_at"], (NOT_PLANNED, "")
+    if observed.queues is None:
+        yield Finding(*key, None)
+        return
+    queued = [one.oldest_waiting_at for one in observed.queues.values() if one.oldest_waiting_at is not None]
+    is_queued = since is None or any(at <= since for at in queued)
+    age = 0.0 if since is None or is_queued else observed.now - since
+    yield Finding(*key, age > _PLANNING_S, {"minutes": int(age / 60)}, since=since)
+
+
 def _disk_low(observed: Observed, limits: Limits) -> Iterator[Finding]:
-    disk, key = _said(observed)["disk"], (DISK_LOW, "")
-    free, days = disk["free_bytes"], disk["days_left"]
+    """How many days are left nobody knows right after a start."""
+    status, key = _said(observed), (DISK_LOW, "")
+    free, days = status["disk"]["free_bytes"], status["disk"]["days_left"]
     factor = observed.factor(key, 1.25)
-    low = free < limits.disk_bytes * factor or (days is not None and days < limits.disk_days * factor)
+    low: bool | None = free < limits.disk_bytes * factor
+    if not low and days is not None:
+        low = days < limits.disk_days * factor
+    elif not low and key in observed.raised and observed.now - status["started_at"] < _TREND_S:
+        low = None
     values = {"free_gib": round(free / _GIB, 1), "days": "-" if days is None else round(days, 1)}
     yield Finding(*key, low, values)
 
@@ -153,19 +171,17 @@ def _not_receiving(observed: Observed, _: Limits) -> Iterator[Finding]:
     yield Finding(NOT_RECEIVING, "draining", why == "draining", {"reason": "draining"}, _DRAINING_S)
 
 
-def _cannot_commit(observed: Observed, _: Limits) -> Iterator[Finding]:
+def _cannot_commit(observed: Observed, limits: Limits) -> Iterator[Finding]:
+    """A single failure, which the next look does not find again, wakes nobody."""
     holds = not observed.commits if observed.commits is not None else False
-    yield Finding(CANNOT_COMMIT, "", holds, hold_s=_COMMIT_S)
+    yield Finding(CANNOT_COMMIT, "", holds, hold_s=limits.look_s / 2)
 
 
 def _quarantine_grew(observed: Observed, _: Limits) -> Iterator[Finding]:
-    if observed.quarantine is None:
-        yield Finding(QUARANTINE_GREW, "", None)
-        return
-    most = sorted(observed.quarantine.items(), key=lambda one: (-one[1], one[0]))[:_REASONS]
+    found: Mapping[str, int] = _said(observed)["quarantine"]
+    most = sorted(found.items(), key=lambda one: (-one[1], one[0]))[:_REASONS]
     reasons = ", ".join(f"{reason} {number}" for reason, number in most)
-    total = sum(observed.quarantine.values())
-    yield Finding(QUARANTINE_GREW, "", None, {"reasons": reasons}, count=total)
+    yield Finding(QUARANTINE_GREW, "", None, {"reasons": reasons}, count=sum(found.values()))
 
 
 def _undelivered(observed: Observed, _: Limits) -> Iterator[Finding]:
@@ -185,9 +201,9 @@ def _certificates_expire(observed: Observed, limits: Limits) -> Iterator[Finding
         yield Finding(CERTIFICATE_EXPIRES, subject, days < limits.certificate_days, values)
 
 
-def _folders_gone(observed: Observed, _: Limits) -> Iterator[Finding]:
+def _folders_gone(observed: Observed, limits: Limits) -> Iterator[Finding]:
     for name, is_there in observed.folders.items():
-        yield Finding(WATCH_FOLDER_GONE, name, not is_there, hold_s=60.0)
+        yield Finding(WATCH_FOLDER_GONE, name, not is_there, hold_s=4 * limits.look_s)
 
 
 def _parts_failed(observed: Observed, _: Limits) -> Iterator[Finding]:
@@ -200,7 +216,8 @@ def _said(observed: Observed) -> Mapping[str, Any]:
     return observed.status
 
 
-_ALWAYS: Final[tuple[Rule, ...]] = (_cannot_commit, _quarantine_grew, _certificates_expire, _folders_gone)
+_ALWAYS: Final[tuple[Rule, ...]] = (_cannot_commit, _certificates_expire, _folders_gone)
 _OF_STATUS: Final[tuple[Rule, ...]] = (
-    _destinations_down, _images_wait, _disk_low, _not_receiving, _undelivered, _parts_failed,
+    _destinations_down, _images_wait, _disk_low, _not_planned, _not_receiving, _quarantine_grew,
+    _undelivered, _parts_failed,
 )  # fmt: skip

@@ -106,12 +106,10 @@ class Alerts:
     def _observe(self) -> Observed:
         book = self.memory.book
         commits = self._commits(CANNOT_COMMIT in {kind for kind, _ in book.alerts})
-        queues, quarantine = self._rows()
         return Observed(
             now=self._now(),
             status=self._status(),
-            queues=queues,
-            quarantine=quarantine,
+            queues=self._queues(),
             certificates=self._certificates.found,
             folders=self._sources.folders(),
             commits=commits,
@@ -139,13 +137,13 @@ class Alerts:
             log.warning("alerts look without the status", extra={"code": _code(error)})
             return None
 
-    def _rows(self) -> tuple[dict[str, QueueView] | None, Mapping[str, int] | None]:
+    def _queues(self) -> dict[str, QueueView] | None:
         try:
             with self._sources.rows() as rows:
-                return {one.destination: one for one in rows.queues()}, rows.quarantine_counts()
-        except (PonteError, OSError) as error:
-            log.warning("alerts look without the rows", extra={"code": _code(error)})
-            return None, None
+                return {one.destination: one for one in rows.queues() if one.active}
+        except PonteError as error:
+            log.warning("alerts look without the rows", extra={"code": error.code})
+            return None
 
     def _limits(self) -> Limits:
         """Where whole studies go, images may wait for the end of theirs besides."""
@@ -158,6 +156,7 @@ class Alerts:
             disk_bytes=self._disk.warning_bytes,
             disk_days=config.disk_days,
             certificate_days=config.certificate_days,
+            look_s=config.every_s,
             alert_after_s={one.name: one.retry.alert_after_s for one in targets},
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
+from functools import partial
 from threading import Lock
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -15,27 +16,29 @@ from router import delivery_rows
 from router.alerts import Alerts, Sources
 from router.cloudwatch import CloudWatch
 from router.commitment import Commitments, NetworkSender
-from router.committer import Committer
 from router.committing import Reports
-from router.config import RouterConfig
+from router.config import RouterConfig, WatchConfig
 from router.control import Control
 from router.control_status import status
 from router.control_verbs import verbs
 from router.counters import Counters
 from router.delivery_rows import outstanding
-from router.destinations import DicomNode
+from router.destinations import DicomNode, Inbox
 from router.forwarder import Forwarder, Supplies
 from router.housekeeping import Housekeeping
 from router.intake import DiskLimits, SpoolIntake
 from router.live import Live
-from router.parts import Parts, Renewed, Runs
+from router.parts import Part, Parts, Renewed, Runs
 from router.savepoint import run_apart
 from router.spool import Spool
 from router.startup import open_store
 from router.trends import DiskTrend, Since
+from router.uploads import Uploader, open_client
 from router.views import Views
+from router.zipwatch import ZipInbox, ZipQueue, ZipWatch
+from watcher.service import Target as WatchTarget
 
-Listen = Callable[[RouterConfig, SpoolIntake[Committer], Counters], Runs]
+Listen = Callable[[RouterConfig, SpoolIntake, Counters], Runs]
 """Makes the associations' side: it listens from its `start` on; its `stop` lets nobody in any more, waits for
 the associations that are there, and aborts those that are left."""
 
@@ -82,6 +85,7 @@ class Box:
         self.intake = self._make_intake()
         self.housekeeping: Housekeeping
         self.forwarder: Forwarder
+        self.watcher: ZipWatch | None = None
         self._supplies = Supplies(self.committer, spool, counters, {}, self.confirmed)
         self._is_first = True
         cloudwatch = [Renewed("cloudwatch", self._renew_cloudwatch)] if config.cloudwatch else []
@@ -90,6 +94,7 @@ class Box:
                 Renewed("organiser", self._renew_housekeeping),
                 Renewed("commitments", lambda: self.commitments),
                 Renewed("forwarder", self._renew_forwarder),
+                *self._watchers(),
                 Renewed(CONTROL, lambda: Control(spool.folder, verbs(self))),
                 Renewed("alerts", self._renew_alerts),
                 *cloudwatch,
@@ -147,7 +152,7 @@ class Box:
         sender = NetworkSender(peers, config.commitment.port, config.limits.max_pdu_bytes)
         return Commitments(self.spool, self.committer, sender, self.counters)
 
-    def _make_intake(self) -> SpoolIntake[Committer]:
+    def _make_intake(self) -> SpoolIntake:
         disk = self.config.disk
         limits = DiskLimits(disk.associations_bytes, disk.instances_bytes, disk.warning_bytes)
         return SpoolIntake(
@@ -177,12 +182,41 @@ class Box:
         nodes = [target for target in self.config.destinations if isinstance(target, DicomNode)]
         self.intake.reports = Reports(self.committer, nodes, confirmed=self.confirmed)
 
+    def _watchers(self) -> list[Part]:
+        watch = self.config.watch
+        return [] if watch is None else [Renewed("watcher", partial(self._renew_watcher, watch))]
+
+    def _renew_watcher(self, watch: WatchConfig) -> ZipWatch:
+        self.watcher = ZipWatch(watch, partial(self._watch_target, watch))
+        return self.watcher
+
+    def _watch_target(self, watch: WatchConfig) -> WatchTarget:
+        """Raises `InvalidRequest` where the inbox was taken out of the configuration."""
+        if watch.to_inbox is None:
+            return ZipQueue(self.intake, self.config.ae_title).target(self.quarantine)
+        name = watch.to_inbox
+        lane = self.forwarder.lanes.get(name)
+        if lane is None or not isinstance(lane.target, Inbox):
+            raise InvalidRequest(f"watch.to_inbox: {name} is no destination of kind s3")
+        inbox, watcher = lane.target, self.watcher
+        uploader = Uploader(
+            inbox, open_client(inbox), self.committer, self.counters,
+            lambda: watcher is not None and watcher.is_stopping,
+        )  # fmt: skip
+        archives = ZipInbox(uploader, inbox.prefix, partial(self._is_sending, name))
+        return WatchTarget(archives, name, f"inbox:{name}", "Check", "Upload")
+
+    def _is_sending(self, destination: str) -> bool:
+        """False while it is paused, outside its hours, in a pause after a failure, or not configured."""
+        lane = self.forwarder.lanes.get(destination)
+        return lane is not None and lane.wait_s() == 0
+
     def _renew_alerts(self) -> Alerts:
         sources = Sources(
             status=lambda: status(self),
             rows=self._views,
             targets=lambda: [lane.target for lane in self.forwarder.lanes.values()],
-            folders=dict,
+            folders=lambda: self.watcher.folders if self.watcher else {},
             failures=lambda: self.committer.failures,
             probe=self.committer.probe,
         )

@@ -16,7 +16,6 @@ from router.intake import KEPT_TAGS, rows_of
 from router.reception import CANNOT_UNDERSTAND, DOES_NOT_MATCH, AssociationFacts
 
 if TYPE_CHECKING:
-    from router.committer import Committer
     from router.intake import SpoolIntake
     from router.spool import Partial
 
@@ -29,16 +28,15 @@ class Bringing:
     """The router's own queue as a `Destination`: `kept` is what it answers, once that is durable, and never
     that anything was sent. `facts` stand for the association that there is not."""
 
-    def __init__(self, intake: SpoolIntake[Committer], facts: AssociationFacts) -> None:
+    def __init__(self, intake: SpoolIntake, facts: AssociationFacts) -> None:
         self._intake = intake
         self._facts = facts
 
     def check(self) -> None:
-        """Raises `DestinationUnavailable` while nothing can be taken: the disk, or the rows."""
-        if self._intake.watermarks.refuses_associations():
-            raise DestinationUnavailable("The disk is nearly full", code="STORAGE")
-        if not self._intake.committer.is_well:
-            raise DestinationUnavailable("Nothing can be made durable for now", code="STORAGE")
+        """Raises `DestinationUnavailable` while no modality would be let in either."""
+        why = self._intake.refuses_associations()
+        if why is not None:
+            raise DestinationUnavailable(f"Nothing is taken for now: {why}", code="STORAGE")
 
     def store(self, instances: Iterable[Outgoing]) -> Iterator[Outcome]:
         """See `Destination.store`."""

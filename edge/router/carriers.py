@@ -22,7 +22,6 @@ from ponte_net import tls
 from router.access import Access, Slot, Slots
 from router.carrier import CarrierSettings
 from router.channel import Channel
-from router.committer import Committer
 from router.counters import Counters
 from router.desk import Desk, Seat
 from router.door import Door, DoorClosed
@@ -72,7 +71,7 @@ class Carriers:
     def __init__(
         self,
         settings: CarrierSettings,
-        intake: SpoolIntake[Committer],
+        intake: SpoolIntake,
         *,
         processes: int,
         stem: Stem,

@@ -81,19 +81,21 @@ class CloudWatch:
         now, status = datetime.now(UTC), self._status()
         site = {"Name": "Site", "Value": self._config.site}
         said = [
-            *_of_status(status),
+            *_of_status(status, now.timestamp()),
             *counted.since(self._before),
             ("AlertsRaised", len(raised(self._root)), "Count"),
         ]
         with self._rows() as rows:
-            said += _of_rows(rows, now.timestamp())
-            queues = {one.destination: one.waiting + one.sending for one in rows.queues() if one.active}
+            queues = {one.destination: one for one in rows.queues() if one.active}
+        said.append(("Undelivered", sum(one.refused + one.given_up for one in queues.values()), "Count"))
         for one in said:
             yield _datum(one, now, [site])
         for one in status["destinations"]:
             of = [site, {"Name": "Destination", "Value": one["name"]}]
             yield _datum(("DestinationUp", float(one["state"] != "down"), "Count"), now, of)
-            yield _datum(("QueueDepth", queues.get(one["name"], 0), "Count"), now, of)
+            queue = queues.get(one["name"])
+            depth = queue.waiting + queue.sending if queue else 0
+            yield _datum(("QueueDepth", depth, "Count"), now, of)
 
     def _put(self, data: Sequence[dict[str, Any]]) -> None:
         if self._client is None:
@@ -127,25 +129,18 @@ class _Counted:
         yield "InstancesRefused", self.refused - before.refused, "Count"
 
 
-def _of_status(status: Mapping[str, Any]) -> Iterator[Said]:
+def _of_status(status: Mapping[str, Any], now: float) -> Iterator[Said]:
     yield "Heartbeat", 1, "Count"
     yield "NotReceiving", float(status["refusing"] in ("disk", "queue")), "Count"
     yield "AssociationsActive", len(status["associations"]), "Count"
     yield "DestinationsDown", sum(one["state"] == "down" for one in status["destinations"]), "Count"
-    disk = status["disk"]
+    yield "QuarantineEntries", sum(status["quarantine"].values()), "Count"
+    since, disk = status["oldest_unforwarded_at"], status["disk"]
+    yield "OldestUnforwardedSeconds", max(0.0, now - since) if since is not None else 0.0, "Seconds"
     yield "DiskFreeBytes", disk["free_bytes"], "Bytes"
     yield "DiskFreePercent", 100 * disk["free_bytes"] / max(disk["total_bytes"], 1), "Percent"
     if disk["days_left"] is not None:
         yield "DiskDaysLeft", disk["days_left"], "None"
-
-
-def _of_rows(rows: Views, now: float) -> list[Said]:
-    since = rows.oldest_unforwarded_at()
-    return [
-        ("OldestUnforwardedSeconds", max(0.0, now - since) if since is not None else 0.0, "Seconds"),
-        ("QuarantineEntries", sum(rows.quarantine_counts().values()), "Count"),
-        ("Undelivered", sum(one.refused + one.given_up for one in rows.queues()), "Count"),
-    ]
 
 
 def _datum(said: Said, at: datetime, dimensions: list[dict[str, str]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from enum import Enum
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ from ponte.uid import is_valid_uid
 from router.destinations import Target
 from router.rules import Matching
 from router.spool import FOLDER_NAME
+from watcher.config import Config
 
 Check = Callable[[Any], str]
 
@@ -270,10 +272,10 @@ class EmailConfig:
 
 @dataclass(frozen=True, slots=True)
 class AlertWebhookConfig:
-    """An address that takes alerts. Several secrets, apart by white space, while one is changed for
-    another."""
+    """An address that takes alerts; it is shown nowhere, for with some receivers who knows it may post.
+    Several secrets, apart by white space, while one is changed for another."""
 
-    url: str = _checked(_url)
+    url: str = _checked(_url, secret=True)
     secret: str = _checked(_signing_secret, "", secret=True)
     timeout_s: float = _checked(_positive, 20.0)
 
@@ -307,6 +309,14 @@ class CloudWatchConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchConfig:
+    """A folder whose ZIPs go into the router's queue, or, as they are, to the inbox of this name."""
+
+    settings: Config
+    to_inbox: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RouterConfig:
     """All of it. `destinations` are those of `router.destinations`; `matching` is `all` or `first`."""
 
@@ -328,6 +338,7 @@ class RouterConfig:
     alerts: AlertsConfig = AlertsConfig()
     cloudwatch: CloudWatchConfig | None = None
     modalities: tuple[ModalityConfig, ...] = ()
+    watch: WatchConfig | None = None
 
     @property
     def log_path(self) -> Path | None:
@@ -359,10 +370,12 @@ def _plain(value: Any) -> Any:
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, tuple):
         return [_plain(inner) for inner in value]
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | Enum) else value
 
 
 def _warnings(config: RouterConfig) -> Iterator[str]:
+    if config.watch is not None:
+        yield from (f"watch: {one}" for one in config.watch.settings.warnings)
     for listener in config.listeners:
         if listener.address in (EVERYWHERE, "::"):
             yield (

@@ -14,8 +14,9 @@ from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from ponte.errors import InvalidRequest
-from router.config import EVERYWHERE, Check, RouterConfig
+from router.config import EVERYWHERE, Check, RouterConfig, WatchConfig
 from router.destinations import Target, read_destinations, target
+from watcher.config import parse, read_config
 
 ENVIRONMENT: Final[Mapping[str, str]] = {
     "SCP_AET": "ae_title",
@@ -60,15 +61,45 @@ def load(path: Path | None, environment: Mapping[str, str], *, env_file: Path | 
     elif listeners:
         values["listeners"] = listeners
     destinations, matching = values.pop("destinations", None), values.pop("matching", "all")
+    watch = _watch(values.pop("watch", None), path, problems)
     config = _build(RouterConfig, values, "", problems)
     found = _destinations(destinations, problems)
+    if watch and watch.to_inbox and watch.to_inbox not in {one.name for one in found if one.kind == "s3"}:
+        problems.append(f"watch.to_inbox: {watch.to_inbox!r:.60} is no destination of kind s3")
     if matching not in ("all", "first"):
         problems.append("matching: expected all or first")
     if config is None or problems:
         raise BadConfiguration(problems)
     if destinations is None or "target" in values:
         found = (_target(config), *found)
-    return replace(config, destinations=found, matching=matching)
+    return replace(config, destinations=found, matching=matching, watch=watch)
+
+
+def _watch(value: Any, path: Path | None, problems: list[str]) -> WatchConfig | None:
+    """The folder watcher: its own sections, or the file that has them."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        problems.append("watch: expected names and values")
+        return None
+    base = path.parent.absolute() if path else Path.cwd()
+    sections = {name: section for name, section in value.items() if name not in ("config", "to_inbox")}
+    inbox, file = value.get("to_inbox"), value.get("config")
+    try:
+        if file is None:
+            settings = parse(sections, base, has_destination=False)
+        elif sections or not isinstance(file, str):
+            problems.append("watch.config: expected a path, and no other section beside it")
+            return None
+        else:
+            settings = read_config(base / file, has_destination=False)
+    except InvalidRequest as error:
+        problems.append(f"watch: {error.detail}")
+        return None
+    if inbox is not None and not isinstance(inbox, str):
+        problems.append("watch.to_inbox: expected the name of a destination")
+        return None
+    return WatchConfig(settings, inbox)
 
 
 def _destinations(values: Any, problems: list[str]) -> tuple[Target, ...]:

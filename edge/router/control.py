@@ -7,6 +7,7 @@ router runs as, and root, may ask. What changes anything leaves a line in the lo
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -119,8 +120,7 @@ class Control:
             log.error("control failed", extra={"alarm": "CONTROL_FAILED", "code": type(error).__name__})
             return _refusal(PonteError("An error of the router's own; see its log"))
         if verb.changes:
-            known = {name: value for name, value in arguments.items() if name in _LOGGED}
-            log.warning("told by hand", extra={"verb": name, "user": user, **known})
+            log.warning("told by hand", extra={"verb": name, "user": user, **_shown(arguments)})
         return {"ok": True, "result": dict(result)}
 
     def _verb(self, name: str, arguments: Mapping[str, object]) -> Verb:
@@ -135,6 +135,17 @@ class Control:
             if type(value) is not kind or (isinstance(value, str) and not 0 < len(value) <= _LONGEST_TEXT):
                 raise InvalidRequest(f"{name}: {key} is not {_KINDS[kind]}")
         return verb
+
+
+def study_key(study_instance_uid: str) -> str:
+    """What stands for a study in logs: says whether two lines are about the same one."""
+    return hashlib.sha256(study_instance_uid.encode()).hexdigest()[:32]
+
+
+def _shown(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that may stand in the log."""
+    shown = {name: value for name, value in arguments.items() if name in _LOGGED}
+    return {**shown, "study": study_key(arguments["study"])} if "study" in arguments else shown
 
 
 class _NoQuestion(Exception):

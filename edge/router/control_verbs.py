@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections import Counter
@@ -16,7 +15,7 @@ from ponte.quarantine import Kept
 from ponte.uid import is_valid_uid
 from router import control_rows, deliveries
 from router.bringing import Bringing
-from router.control import Verb
+from router.control import Verb, study_key
 from router.control_rows import Which
 from router.control_status import status
 from router.controlclient import Refused
@@ -139,8 +138,12 @@ def _prioritise(box: Box, study: str = "") -> Answer:
 def _delete(box: Box, study: str = "", force: bool = False) -> Answer:
     _known(box, study)
     done = box.housekeeping.remover.delete(study, force=force)
-    key = hashlib.sha256(study.encode()).hexdigest()[:16]
-    extra = {"study": key, "instances": done.instances, "unsent": done.unsent, "bytes": done.size_bytes}
+    extra = {
+        "study": study_key(study),
+        "instances": done.instances,
+        "unsent": done.unsent,
+        "bytes": done.size_bytes,
+    }
     log.warning("study deleted by hand", extra=extra)
     return {
         "deleted": done.instances, "bytes": done.size_bytes, "unsent": done.unsent,

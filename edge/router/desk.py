@@ -16,7 +16,7 @@ from typing import Any
 from ponte.errors import TransientError
 from router.access import Slot, Slots
 from router.channel import Channel, ChannelBroken
-from router.committer import Arrival, Change, Committer
+from router.committer import Arrival, Change
 from router.database import Database
 from router.intake import SpoolIntake
 from router.messages import (
@@ -53,7 +53,7 @@ class Seat:
 class Desk:
     """`seat` is for any thread, `serve` for one."""
 
-    def __init__(self, intake: SpoolIntake[Committer], slots: Slots) -> None:
+    def __init__(self, intake: SpoolIntake, slots: Slots) -> None:
         self._intake = intake
         self._slots = slots
         self._ready = select.epoll()

@@ -25,7 +25,7 @@ from router.removal import Outstanding, Remover, Retention
 from router.savepoint import run_apart
 from router.spool import Spool
 from router.views_rows import describe_some
-from router.worker import Worker
+from router.worker import Worker, code_of
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +82,8 @@ class Housekeeping:
         self.organiser.prepare(is_first=is_first)
         try:
             ensure_key(self._root)
-        except InvalidRequest as error:
-            extra = {"alarm": "RECEIPT_KEY", "code": error.code}
+        except (InvalidRequest, OSError) as error:
+            extra = {"alarm": "RECEIPT_KEY", "code": code_of(error)}
             log.error("receipts cannot be signed", extra=extra)
 
     @property

@@ -1,27 +1,22 @@
 """Finished studies to a bucket: each part of a study one ZIP, uploaded in parts whose checksums S3 verifies.
 
-The object's key is made of its content, so that the same study has the same key however often it is sent.
-What was uploaded is known by rows: after a kill the archive is made again, byte for byte the same, and only
-the parts that are missing go over the line.
+The object's key is made of its content, so that the same study has the same key however often it is sent, and
+after a kill the upload goes on where it was (`router.uploads`).
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ponte.errors import (
-    AccessRefused,
     DestinationRefused,
-    DestinationUnavailable,
     InvalidRequest,
     PermanentError,
     PonteError,
@@ -41,7 +36,8 @@ from router.lanes import NAP_S, Lane
 from router.loads import Load, load
 from router.savepoint import run_apart
 from router.spool import Spool
-from router.upload_rows import StudyPart, Upload
+from router.upload_rows import StudyPart
+from router.uploads import Stopped, Uploader, open_client
 from router.zipstream import DamagedMember, Member, zip_stream
 
 if TYPE_CHECKING:
@@ -50,18 +46,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _UNCOMPRESSED: Final = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
-_MOST_PARTS: Final = 9_000  # of 10,000 that S3 allows
 _PER_ENTRY = 256
-_BUSY: Final = frozenset({408, 429})
 _AGAIN_S = 1.0
-
-
-class _Stopped(TransientError):  # a message to the worker
-    """Asked to end between two parts."""
-
-
-class _UploadGone(TransientError):  # likewise
-    """The bucket does not know the upload: it was completed, aborted or has expired."""
 
 
 class InboxWorkers:
@@ -174,7 +160,7 @@ class _Worker:
         archive = _Archive(self._workers, part)
         try:
             uploaded = archive.upload()
-        except _Stopped:
+        except Stopped:
             return [judge.put_back(delivery, unclear=False) for delivery, _ in part.deliveries]
         except (SourceUnavailable, DestinationRefused) as error:  # it is about this archive
             if isinstance(error, DestinationRefused):
@@ -209,7 +195,10 @@ class _Archive:
         self._workers = workers
         self._target = workers.target
         self._part = part
-        self._client = workers.client(workers.target)
+        self._uploader = Uploader(
+            workers.target, workers.client(workers.target), workers.committer, workers.lane.counters,
+            lambda: workers.stopping,
+        )  # fmt: skip
         self.refused: dict[int, str] = {}
 
     def upload(self) -> str:
@@ -259,15 +248,9 @@ class _Archive:
         return Member(one.delivery.number, one.outgoing, deflate, sha256)
 
     def _send(self, members: Sequence[Member]) -> str:
-        key = self._key(members)
-        begun = self._begin(key, members)
-        try:
-            return self._finish(begun, self._upload_parts(begun, members))
-        except _UploadGone:
-            if self._is_there(key):
-                return key
-            self._forget()
-            raise
+        size = sum(member.instance.size_bytes + _PER_ENTRY for member in members)
+        folder = self._workers.spool.folder
+        return self._uploader.send(self._part, self._key(members), size, lambda: zip_stream(members, folder))
 
     def _key(self, members: Sequence[Member]) -> str:
         """Of the study's UID and of what is sent of it: no word of it comes from the images."""
@@ -279,148 +262,3 @@ class _Archive:
                 b"%s %d %s\n" % (member.instance.sop_instance_uid.encode(), member.deflate, digest)
             )
         return f"{self._target.prefix}{study}-{self._part.part:03d}-{content.hexdigest()[:16]}.zip"
-
-    def _begin(self, key: str, members: Sequence[Member]) -> Upload:
-        """The upload of this very object that is under way, or a new one."""
-        name, part, run = self._target.name, self._part, self._workers.committer
-        there = run_apart(run, lambda database: upload_rows.upload(database, name, part))
-        if there is not None and there.object_key == key:
-            return there
-        if there is not None:
-            self._abort(there.object_key, there.upload_id)
-        self._abort_unknown(key)
-        size = sum(member.instance.size_bytes + _PER_ENTRY for member in members)
-        part_bytes = max(self._target.part_bytes, -(-size // _MOST_PARTS))
-        with _translated():
-            answer = self._client.create_multipart_upload(
-                Bucket=self._target.bucket, Key=key, ContentType="application/zip", ChecksumAlgorithm="SHA256"
-            )
-        begun = Upload(key, part_bytes, answer["UploadId"], {})
-        run_apart(run, lambda database: upload_rows.keep_upload(database, name, part, begun))
-        failpoint("upload-begun")
-        return begun
-
-    def _upload_parts(self, begun: Upload, members: Sequence[Member]) -> list[dict[str, Any]]:
-        """Those that the bucket has are not sent again."""
-        parts: list[dict[str, Any]] = []
-        stream = zip_stream(members, self._workers.spool.folder)
-        for number, data in enumerate(_pieces(stream, begun.part_bytes), 1):
-            if self._workers.stopping:
-                raise _Stopped("Asked to end")
-            digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
-            etag, known = begun.parts.get(number, ("", ""))
-            if known != digest:
-                etag = self._upload_part(begun, number, data, digest)
-            parts.append({"PartNumber": number, "ETag": etag, "ChecksumSHA256": digest})
-        return parts
-
-    def _upload_part(self, begun: Upload, number: int, data: bytes, digest: str) -> str:
-        with _translated():
-            answer = self._client.upload_part(
-                Bucket=self._target.bucket,
-                Key=begun.object_key,
-                UploadId=begun.upload_id,
-                PartNumber=number,
-                Body=data,
-                ChecksumSHA256=digest,
-            )
-        etag = answer["ETag"]
-        run_apart(
-            self._workers.committer,
-            lambda database: upload_rows.keep_uploaded(database, begun.upload_id, number, etag, digest),
-        )
-        failpoint("part-uploaded")
-        self._workers.lane.counters.add(
-            "ponte_forwarded_bytes_total", len(data), destination=self._target.name
-        )
-        return etag
-
-    def _finish(self, begun: Upload, parts: list[dict[str, Any]]) -> str:
-        with _translated():
-            self._client.complete_multipart_upload(
-                Bucket=self._target.bucket,
-                Key=begun.object_key,
-                UploadId=begun.upload_id,
-                MultipartUpload={"Parts": parts},  # type: ignore[typeddict-item]
-            )
-        failpoint("answered")
-        return begun.object_key
-
-    def _is_there(self, key: str) -> bool:
-        """The key is that of the content, and S3 makes an object at once or not at all."""
-        with suppress(PonteError), _translated():
-            self._client.head_object(Bucket=self._target.bucket, Key=key)
-            return True
-        return False
-
-    def _forget(self) -> None:
-        name, part = self._target.name, self._part
-        run_apart(self._workers.committer, lambda database: upload_rows.forget_upload(database, name, part))
-
-    def _abort(self, key: str, upload_id: str) -> None:
-        with suppress(PonteError), _translated():
-            self._client.abort_multipart_upload(Bucket=self._target.bucket, Key=key, UploadId=upload_id)
-
-    def _abort_unknown(self, key: str) -> None:
-        """Uploads of this object that were begun and, killed right then, are in no row."""
-        with suppress(PonteError), _translated():
-            answer = self._client.list_multipart_uploads(Bucket=self._target.bucket, Prefix=key)
-            for one in answer.get("Uploads", []):
-                self._abort(one["Key"], one["UploadId"])
-
-
-def open_client(target: Inbox) -> S3Client:
-    """With the credentials that boto3 finds: environment, profile, role of the machine."""
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client(
-        "s3",
-        region_name=target.region,
-        endpoint_url=target.endpoint_url,
-        config=Config(
-            connect_timeout=min(10.0, target.timeout_s),
-            read_timeout=target.timeout_s,
-            retries={"total_max_attempts": 2, "mode": "standard"},
-        ),
-    )
-
-
-def _pieces(stream: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The stream in pieces of exactly this size, but for the last."""
-    gathered = bytearray()
-    for chunk in stream:
-        gathered += chunk
-        while len(gathered) >= size:
-            yield bytes(gathered[:size])
-            del gathered[:size]
-    if gathered:
-        yield bytes(gathered)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """botocore's errors as ours; none of its texts, which quote what was sent."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
-    try:
-        yield
-    except ClientError as error:
-        raise _client_error(error.response) from error
-    except NoCredentialsError as error:
-        raise AccessRefused("There are no credentials for the bucket") from error
-    except BotoCoreError as error:
-        raise DestinationUnavailable(f"The bucket cannot be reached: {type(error).__name__}") from error
-
-
-def _client_error(response: Any) -> PonteError:
-    code = str(response.get("Error", {}).get("Code", ""))[:60]
-    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    text = f"The bucket answers {status} {code}"
-    if code == "NoSuchUpload":
-        return _UploadGone(text)
-    if status in (401, 403):
-        return AccessRefused(text)
-    if status >= 500 or status in _BUSY or code in ("BadDigest", "RequestTimeout", "InvalidPart"):
-        return DestinationUnavailable(text)
-    return DestinationRefused(text)

@@ -16,7 +16,7 @@ from ponte.quarantine import Quarantine, QuarantineRecord
 from ponte.scan import Scanner, Verdict
 from ponte.scanning.identity import text_of
 from ponte.uid import is_valid_uid
-from router.committer import Settlement
+from router.committer import Committer, Settlement
 from router.counters import Counters
 from router.database import Instance, Study
 from router.failpoint import failpoint
@@ -113,8 +113,8 @@ class DiskLimits:
     files: int = 1024
 
 
-class SpoolIntake[K: Keeper]:
-    """The `Intake` on a spool."""
+class FileIntake[K: Keeper]:
+    """The `Intake` on a spool, whoever keeps its rows."""
 
     def __init__(
         self,
@@ -215,10 +215,14 @@ class SpoolIntake[K: Keeper]:
         self.counters.add("ponte_cstore_total", status=f"{status:04X}", calling_ae=calling_ae)
 
 
+class SpoolIntake(FileIntake[Committer]):
+    """The `Intake` of the process that has the rows."""
+
+
 class _Arriving:
     """One dataset on its way into the spool."""
 
-    def __init__(self, intake: SpoolIntake[Any], asked: Asked, partial: Partial) -> None:
+    def __init__(self, intake: FileIntake[Any], asked: Asked, partial: Partial) -> None:
         self._intake = intake
         self._asked = asked
         self._partial = partial

@@ -10,7 +10,6 @@ from router.access import AccessRules
 from router.association import AssociationLimits
 from router.carrier import CarrierSettings
 from router.carriers import Carriers
-from router.committer import Committer
 from router.config import ListenerConfig, RouterConfig
 from router.counters import Counters
 from router.intake import DiskLimits, SpoolIntake
@@ -22,7 +21,7 @@ MOST_PROCESSES: Final = 4
 """Where as many carry as there are cores: one committer serves no more of them faster."""
 
 
-def listen(config: RouterConfig, intake: SpoolIntake[Committer], counters: Counters) -> Scp | Carriers:
+def listen(config: RouterConfig, intake: SpoolIntake, counters: Counters) -> Scp | Carriers:
     """The SCP that hands what it receives to `intake`. It listens from its `start` on."""
     endpoints = tuple(_endpoint(listener) for listener in config.listeners)
     found, most, disk = config.access, config.limits, config.disk

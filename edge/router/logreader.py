@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +23,9 @@ _LONGEST_LINE: Final = 16 << 10
 _LONGEST_VALUE: Final = 200
 _AT_ONCE: Final = 256 << 10
 _MOST_FILES: Final = 20
+_SIMPLE: Final = re.compile(r"[A-Za-z0-9._:-]+")
+"""What stands in a line as it is written as it does in what is shown of it."""
+_RARE: Final = {"WARNING": (b"WARNING", b"ERROR", b"CRITICAL"), "ERROR": (b"ERROR", b"CRITICAL")}
 _PARTS: Final[Mapping[str, str]] = {
     "association": "listeners", "listener": "listeners", "connection": "listeners", "dataset": "listeners",
     "destination": "forwarder", "delivery": "forwarder", "deliveries": "forwarder", "forwarding": "forwarder",
@@ -60,6 +66,14 @@ class Filter:
     association: str = ""
     text: str = ""
 
+    def may_fit(self, text: bytes) -> bool:
+        """False for a line that need not be read to know that it does not fit: most of them."""
+        if self.level in _RARE and not any(b'"level": "%b"' % one in text for one in _RARE[self.level]):
+            return False
+        if self.association and self.association.encode() not in text:
+            return False
+        return not _SIMPLE.fullmatch(self.text) or self.text.lower().encode() in text.lower()
+
     def fits(self, line: Line) -> bool:
         """True for a line that all of it wants."""
         least = LEVELS.index(self.level) if self.level in LEVELS else 0
@@ -93,22 +107,42 @@ def files(path: Path) -> list[Path]:
     return [one for one in (path, *older) if one.is_file()]
 
 
-def latest(path: Path, wanted: Filter, most: int, *, most_bytes: int = 8 << 20) -> list[Line]:
-    """The last `most` lines that fit, the oldest first; not more than `most_bytes` are looked at."""
+def latest(
+    path: Path, wanted: Filter, most: int, *, most_bytes: int = 8 << 20, having: Sequence[bytes] = ()
+) -> list[Line]:
+    """The last `most` lines that fit, the oldest first; not more than `most_bytes` are looked at, and of
+    those with `having` only what has one of these texts somewhere."""
     found: list[Line] = []
     left = most_bytes
     for one in files(path):
-        if left <= 0 or len(found) >= most:
-            break
-        lines = tail(one, left)
-        left -= sum(map(len, lines))
-        for text in reversed(lines):
+        for text in _backwards(one, left):
+            left -= len(text) + 1
+            if (having and not any(part in text for part in having)) or not wanted.may_fit(text):
+                continue
             line = read_line(text)
             if line is not None and wanted.fits(line):
                 found.append(line)
                 if len(found) == most:
-                    break
+                    return found[::-1]
     return found[::-1]
+
+
+def _backwards(path: Path, most_bytes: int) -> Iterator[bytes]:
+    """Whole lines from the end on, read a quarter of a megabyte at a time."""
+    try:
+        with path.open("rb") as stream:
+            at = stream.seek(0, os.SEEK_END)
+            end, rest = max(0, at - most_bytes), b""
+            while at > end:
+                start = max(end, at - _AT_ONCE)
+                stream.seek(start)
+                first, *lines = (stream.read(at - start) + rest).split(b"\n")
+                yield from reversed([line for line in lines if line])
+                at, rest = start, first
+            if rest and not end:
+                yield rest
+    except OSError:
+        return
 
 
 def tail(path: Path, most_bytes: int) -> list[bytes]:
@@ -131,44 +165,43 @@ class Follower:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._rest = b""
-        self._descriptor = -1
+        self._file: FileIO | None = None
         self._open(at_end=True)
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def lines(self) -> list[Line]:
         """Those since the last time, a quarter of a megabyte of them at most: the rest comes next time."""
-        if self._descriptor < 0 and not self._open(at_end=False):
+        if self._file is None:
+            self._open(at_end=False)
+        if self._file is None:
             return []
-        data = os.read(self._descriptor, _AT_ONCE)
-        if not data and self._was_replaced():
+        data = self._file.read(_AT_ONCE) or b""
+        if not data and self._was_replaced(self._file):
             self.close()
             self._open(at_end=False)
         return list(self._whole(data))
 
-    def _open(self, *, at_end: bool) -> bool:
-        try:
-            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        self._rest = b""
-        if at_end:
-            os.lseek(self._descriptor, 0, os.SEEK_END)
-        return True
+    def _open(self, *, at_end: bool) -> None:
+        with suppress(OSError):
+            self._file = FileIO(self._path)
+            self._rest = b""
+            if at_end:
+                self._file.seek(0, os.SEEK_END)
 
-    def _was_replaced(self) -> bool:
+    def _was_replaced(self, file: FileIO) -> bool:
         """Another file has its name now, or it was made shorter."""
-        ours = os.fstat(self._descriptor)
+        ours = os.fstat(file.fileno())
         try:
             there = self._path.stat()
         except OSError:
             return False
         is_other = (ours.st_dev, ours.st_ino) != (there.st_dev, there.st_ino)
-        return is_other or there.st_size < os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        return is_other or there.st_size < file.tell()
 
     def _whole(self, data: bytes) -> Iterator[Line]:
         *whole, self._rest = (self._rest + data).split(b"\n")

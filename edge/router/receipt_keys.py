@@ -147,6 +147,9 @@ def _write_once(path: Path, content: bytes, mode: int) -> None:
     partial = path.with_name(f".{path.name}.{token_hex(8)}")
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            if os.geteuid() == 0:  # the router may run as another user: whoever has the folder
+                owner = path.parent.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

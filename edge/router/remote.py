@@ -15,7 +15,7 @@ from router.channel import Channel, ChannelBroken
 from router.committer import NotCommitted, Settlement
 from router.counters import Counters
 from router.database import Instance, Study
-from router.intake import DiskLimits, SpoolIntake
+from router.intake import DiskLimits, FileIntake
 from router.messages import (
     Answer,
     Arrived,
@@ -80,7 +80,7 @@ class Remote:
         return answer.value
 
 
-class RemoteIntake(SpoolIntake[Remote]):
+class RemoteIntake(FileIntake[Remote]):
     """What goes for all carriers together is asked for."""
 
     def __init__(

@@ -73,8 +73,8 @@ class Stem:
 
 def main(file: int) -> None:
     """Fork a carrier for each door that comes, until the first process is gone."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who ends all of a group means the first process
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # who tells a group means the first process
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     above = socket.socket(fileno=file)
     settings: CarrierSettings = pickle.loads(above.recv(_LONGEST))  # noqa: S301  from who started us

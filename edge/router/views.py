@@ -42,11 +42,12 @@ _FOUND_BY: Final = {
     "complete": "EXISTS (SELECT 1 FROM study_parts p WHERE p.study_instance_uid = o.study_instance_uid)"
     " AND NOT EXISTS (SELECT 1 FROM study_parts p WHERE p.study_instance_uid = o.study_instance_uid"
     " AND p.state = 'open')",
-    "waiting": "EXISTS (SELECT 1 FROM study_deliveries d WHERE d.study_instance_uid = o.study_instance_uid"
-    " AND d.waiting + d.sending > 0)",
-    "failed": "EXISTS (SELECT 1 FROM study_deliveries d WHERE d.study_instance_uid = o.study_instance_uid"
-    " AND d.refused + d.given_up > 0)",
-    "quarantined": "EXISTS (SELECT 1 FROM quarantined q WHERE q.study_instance_uid = o.study_instance_uid)",
+    "waiting": "o.study_instance_uid IN (SELECT study_instance_uid FROM study_deliveries"
+    " WHERE waiting + sending > 0)",
+    "failed": "o.study_instance_uid IN (SELECT study_instance_uid FROM study_deliveries"
+    " WHERE refused + given_up > 0)",
+    "quarantined": "o.study_instance_uid IN (SELECT study_instance_uid FROM quarantined"
+    " WHERE study_instance_uid IS NOT NULL)",
 }
 SEARCH_STATES: Final = tuple(_FOUND_BY)
 """What `Search.state` may be. `waiting` and `failed` are of any destination."""
@@ -277,6 +278,14 @@ class QuarantinedView:
     status: int
     received_at: float
     is_there: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who was connected in an association."""
+
+    calling_ae_title: str
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -514,6 +523,12 @@ class Views:
             for row in self._run(query, study_instance_uid)
         ]
 
+    def sender(self, association_id: str) -> Sender | None:
+        """Who sent what has this association as its origin in quarantine; None for any other origin."""
+        query = "SELECT calling_ae_title, address FROM associations WHERE id = ?"
+        rows = self._run(query, association_id)
+        return Sender(*rows[0]) if rows else None
+
     def timeline(self, study_instance_uid: str) -> list[Event]:
         """What happened to it, by time; what is of an unknown time comes last."""
         uid = study_instance_uid
@@ -577,7 +592,7 @@ def _conditions(search: Search, before: int | None) -> tuple[list[str], list[Any
 
 def _day(text: str) -> str:
     day = day_of(text)
-    if not (len(day) == 8 and day.isascii() and day.isdigit()):
+    if day is None:
         raise InvalidRequest("This is no date; expected YYYYMMDD or YYYY-MM-DD")
     return day
 
@@ -609,10 +624,12 @@ def _arrivals(rows: Sequence[Sequence[Any]]) -> Iterator[Event]:
 
 
 def _changes(rows: Sequence[Sequence[Any]]) -> Iterator[Event]:
-    """What became of it at each destination. What is committed was sent before."""
+    """What became of it at each destination; what is committed was sent before."""
     for destination, state, count, sent_at, committed_at, settled_at in rows:
         at = {"sent": sent_at, "committed": committed_at, "waiting": None, "sending": None}
         kind = "waiting" if state == "sending" else state
+        if state == "committed":
+            yield Event(sent_at, "sent", destination, count)
         yield Event(at.get(state, settled_at), kind, destination, count)
 
 

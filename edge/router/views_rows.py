@@ -21,6 +21,7 @@ STATES: Final = ("waiting", "sending", "sent", "committed", "skipped", "refused"
 SEPARATOR: Final = "\\"
 """Between modalities, as between values in DICOM (PS3.5 6.4)."""
 _AT_A_TIME: Final = 20
+_DAY: Final = len("YYYYMMDD")
 
 _NOW = "(julianday('now') - 2440587.5) * 86400.0"
 _COLUMNS = ", ".join(f"{state} INTEGER NOT NULL DEFAULT 0" for state in STATES)
@@ -61,6 +62,8 @@ MIGRATION: Final = f"""
         study_instance_uid TEXT NOT NULL, destination TEXT NOT NULL, {_COLUMNS},
         PRIMARY KEY (study_instance_uid, destination)
     ) WITHOUT ROWID;
+    CREATE INDEX waiting_studies ON study_deliveries (study_instance_uid) WHERE waiting + sending > 0;
+    CREATE INDEX failed_studies ON study_deliveries (study_instance_uid) WHERE refused + given_up > 0;
     CREATE TABLE destination_totals (
         destination TEXT PRIMARY KEY, {_COLUMNS}, last_sent_at REAL
     ) WITHOUT ROWID;
@@ -180,6 +183,8 @@ def _keep_keys(database: Database, study_instance_uid: str) -> None:
     )
 
 
-def day_of(date: str) -> str:
-    """A date as `YYYYMMDD`, whether it came so, with hyphens, or with the dots of ACR-NEMA (PS3.5 6.2)."""
-    return date.replace("-", "").replace(".", "").strip()
+def day_of(date: str) -> str | None:
+    """A date as `YYYYMMDD`, whether it came so, with hyphens, or with the dots of ACR-NEMA (PS3.5 6.2); None
+    for what is none."""
+    day = date.replace("-", "").replace(".", "").strip()
+    return day if len(day) == _DAY and day.isascii() and day.isdigit() else None

@@ -46,13 +46,13 @@ class Ours:
     whole ZIP before it goes to quarantine.
     """
 
-    destination: str | None = field(repr=False)
+    destination: str | None = field(repr=False, metadata={"secret": True})
     auth_file: Path | None
     tls_ca_file: Path | None
     tls_cert_file: Path | None
     tls_key_file: Path | None
     report_language: Literal["pt-BR", "en"]
-    webhook_url: str | None = field(repr=False)
+    webhook_url: str | None = field(repr=False, metadata={"secret": True})
     webhook_secret_file: Path | None
     quarantine_dir: Path
     quarantine_gib: float
@@ -83,17 +83,27 @@ class Config:
     warnings: tuple[str, ...] = ()
 
 
-def read_config(path: Path) -> Config:
+def read_config(path: Path, *, has_destination: bool = True) -> Config:
     """The configuration in the file; paths in it are relative to its folder. Raises `InvalidRequest`."""
-    sections = _Sections(_read(path), path.parent.absolute())
-    folders = {
-        name: sections.path("paths", name) for name in ("watch_dir", "work_dir", "archive_dir", "state_db")
-    }
+    return parse(_read(path), path.parent.absolute(), has_destination=has_destination)
+
+
+def parse(value: Any, base: Path, *, has_destination: bool = True) -> Config:
+    """The configuration of these values; paths in it are relative to `base`. Without a destination of its own
+    it is for the service of the router, which knows what it has. Raises `InvalidRequest`."""
+    sections = _Sections(value, base)
+    folders = {name: sections.path("paths", name) for name in ("watch_dir", "work_dir", "archive_dir")}
     _check_apart(folders)
+    state_db = folders["work_dir"] / "state.sqlite"
+    if has_destination:
+        state_db = sections.path("paths", "state_db")
     ours = _ours(sections, folders["archive_dir"])
+    if ours.destination and not has_destination:
+        raise InvalidRequest("ponte.destination is set; expected none: ZIPs go into the router's queue")
     return Config(
         **folders,
-        peer=None if ours.destination else _peer(sections),
+        state_db=state_db,
+        peer=_peer(sections) if has_destination and not ours.destination else None,
         dedup_policy=Policy(
             sections.word("behavior", "dedup_policy", tuple(Policy), default=Policy.UID_THEN_SHA256)
         ),
@@ -108,7 +118,7 @@ def read_config(path: Path) -> Config:
         log_file=sections.optional_path("logging", "file"),
         transport_debug=sections.flag("logging", "enable_pynetdicom_debug", False),
         ours=ours,
-        warnings=sections.unknown(),
+        warnings=sections.unknown("ponte.destination" if has_destination else "the router"),
     )
 
 
@@ -222,12 +232,13 @@ class _Sections:
                 raise InvalidRequest(f"{name} is not a section of keys")
             self._sections[str(name)] = {str(key): one for key, one in (section or {}).items()}
 
-    def unknown(self) -> tuple[str, ...]:
-        """A sentence for each section and key that nobody asked for."""
+    def unknown(self, instead: str) -> tuple[str, ...]:
+        """A sentence for each section and key that nobody asked for; `instead` is what stands for the
+        destination."""
         found = []
         for name, section in self._sections.items():
             if name not in self._asked:
-                why = "ponte.destination stands for it" if name == "dicom" else "unknown section"
+                why = f"{instead} stands for it" if name == "dicom" else "unknown section"
                 found.append(f"{name}: {why}, not used")
                 continue
             found += [

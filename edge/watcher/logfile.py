@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
-from pathlib import Path
 from typing import Final
 
 from ponte.errors import InvalidRequest
@@ -36,33 +36,57 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def open_log(config: Config) -> None:
-    """Set the loggers up. Raises `InvalidRequest` where the file cannot be written."""
+def open_log(config: Config, console: Sequence[logging.Handler] | None = None) -> None:
+    """Set the loggers up. With handlers given for what goes to the console, it runs in another's service, and
+    leaves the log of the transport alone. Raises `InvalidRequest` where the file cannot be written."""
     logger = logging.getLogger(LOGGER)
     logger.setLevel(config.log_level)
     logger.propagate = False
-    console = logging.StreamHandler(sys.stderr)
-    console.setFormatter(_Line(_FORMAT))
-    logging.getLogger(CONSOLE).addHandler(console)
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # the folder is polled whatever it says
+    if console is not None:
+        for one in console:
+            logging.getLogger(CONSOLE).addHandler(one)
+        logger.addHandler(logging.NullHandler() if config.log_file is None else _file(config))
+        return
+    _to_console()
     for name in (LOGGER, _TRANSPORT):
         logging.getLogger(name).addHandler(logging.NullHandler())  # else Python itself would print the names
-    logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # the folder is polled whatever it says
     if config.log_file is None:
         return
-    handler = _file_handler(config.log_file, config)
+    handler = _file(config)
     logger.addHandler(handler)
     transport = logging.getLogger(_TRANSPORT)
     transport.setLevel(logging.DEBUG if config.transport_debug else logging.INFO)
     transport.addHandler(handler)
 
 
-def tell(level: int, line: str, name: str, stand_in: str, *more: object) -> None:
-    """The line with the name in the file, and with what stands for the name on the console."""
+def close_log() -> None:
+    """Let go of the handlers that `open_log` added in another's service; those of the console are its own."""
+    for name in (LOGGER, CONSOLE):
+        logger = logging.getLogger(name)
+        for handler in [*logger.handlers]:
+            logger.removeHandler(handler)
+            if name == LOGGER:
+                handler.close()
+
+
+def tell(level: int, line: str, name: str, stand_in: str, *more: object, alarm: str = "") -> None:
+    """The line with the name in the file, and with what stands for the name on the console. `alarm` is what
+    the router's log calls what somebody has to look at."""
     logging.getLogger(LOGGER).log(level, line, name, *more)
-    logging.getLogger(CONSOLE).log(level, line, stand_in, *more, extra=_BRIEF)
+    extra = {**_BRIEF, "alarm": alarm} if alarm else _BRIEF
+    logging.getLogger(CONSOLE).log(level, line, stand_in, *more, extra=extra)
 
 
-def _file_handler(path: Path, config: Config) -> logging.Handler:
+def _to_console() -> None:
+    console = logging.StreamHandler(sys.stderr)
+    console.setFormatter(_Line(_FORMAT))
+    logging.getLogger(CONSOLE).addHandler(console)
+
+
+def _file(config: Config) -> logging.Handler:
+    path = config.log_file
+    assert path is not None  # noqa: S101  its caller has looked
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = RotatingFileHandler(

@@ -19,7 +19,7 @@ from ponte.dedup import Ledger, scope_of
 from ponte.destination import Destination
 from ponte.errors import InvalidRequest, PonteError, SecretUnusable
 from ponte.ingest import BatchLimits, Route
-from ponte.quarantine import FolderQuarantine
+from ponte.quarantine import FolderQuarantine, Quarantine
 from ponte.sqlitestore import SqliteStore
 from watcher.config import Config
 from watcher.events import FolderEvents
@@ -29,12 +29,13 @@ from watcher.item import Item, reopen, take
 from watcher.logfile import CONSOLE, LOGGER, tell
 from watcher.shipping import Inbox, Shipping
 from watcher.webhook import ENVIRONMENT, Webhook
-from watcher.work import Plan, Stopped, Work
+from watcher.work import Plan, Stopped, Way, Work
 
 _log = logging.getLogger(LOGGER)
 _console = logging.getLogger(CONSOLE)
 _SOME_FILE = "A file in the watched folder"
 _LEAST_PAUSE_S = 0.2
+_ALARM_TRIES = 3
 _PAUSE_PER_LOOK = 5
 """A folder of 100,000 files takes a second to look at; events must not make that all there is to do."""
 
@@ -44,7 +45,8 @@ class Target:
     """The destination, what it is called in the log, and the words for asking it and for sending to it.
 
     An inbox takes archives as they are, a destination their instances. By `address` the ledger tells it from
-    others.
+    others. Where there is a `way`, it opens a destination for each archive, which knows by itself what it
+    has: there is no ledger then, and `quarantine` takes the place of the configured one.
     """
 
     destination: Destination | Inbox
@@ -52,6 +54,8 @@ class Target:
     address: str
     check_verb: str = "C-ECHO"
     store_verb: str = "C-STORE"
+    way: Way | None = None
+    quarantine: Quarantine | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,11 @@ class Watcher:
             for thread in threads:
                 thread.join()
 
+    @property
+    def has_folder(self) -> bool:
+        """False while the watched folder, or the work folder, cannot be worked on."""
+        return not self._folder_said
+
     def wake(self) -> None:
         """Let all threads see that `stop` is set."""
         self._look.set()
@@ -168,7 +177,8 @@ class Watcher:
 
     def _say_folder(self, why: str) -> None:
         if why and why != self._folder_said:
-            _console.error("The watched folder or the work folder %s; still trying", why)
+            line = "The watched folder or the work folder %s; still trying"
+            _console.error(line, why, extra={"alarm": "WATCH_FOLDER_GONE"})
         elif self._folder_said and not why:
             _console.info("The watched folder can be read again")
         self._folder_said = why
@@ -179,7 +189,7 @@ class Watcher:
         except OSError as error:
             if self._not_taken.get(path) != str(error.strerror):
                 line = "%s cannot be moved to the work folder: %s"
-                tell(logging.ERROR, line, path.name, _SOME_FILE, error.strerror)
+                tell(logging.ERROR, line, path.name, _SOME_FILE, error.strerror, alarm="ARCHIVE_NOT_TAKEN")
                 self._not_taken[path] = str(error.strerror)
             return
         self._not_taken.pop(path, None)
@@ -245,7 +255,8 @@ class Watcher:
         wait_s = self._troubles[item.id].again(self._backoff)
         failures = self._troubles[item.id].failures
         line = "%s: try %d failed: %s; next in %.0f s"
-        tell(logging.ERROR, line, item.journal.name, item.id, failures, why, wait_s)
+        alarm = "ARCHIVE_FAILING" if failures == _ALARM_TRIES else ""
+        tell(logging.ERROR, line, item.journal.name, item.id, failures, why, wait_s, alarm=alarm)
 
 
 @contextmanager
@@ -257,7 +268,7 @@ def open_watcher(
     Raises `InvalidRequest` by the name of what is wrong.
     """
     with ExitStack() as stack:
-        _make_folders(config)
+        _make_folders(config, *([] if target.way else [config.state_db.parent]))
         stack.enter_context(_locked(config.work_dir))
         _note_destination(config.work_dir / "destination", target.name)
         webhook = _open_webhook(config, stop)
@@ -268,9 +279,12 @@ def open_watcher(
                 target.destination, target.name, config.archive_dir, config.move_zip_to_archive, say
             )
         else:
-            store = _open_ledger(config)
-            stack.callback(store.close)
-            work = Work(_plan(config, target, target.destination, store, stop, say), stop)
+            ledger = None
+            if target.way is None:
+                store = _open_ledger(config)
+                stack.callback(store.close)
+                ledger = Ledger(store, config.dedup_policy, scope=scope_of(target.address))
+            work = Work(_plan(config, target, target.destination, ledger, stop, say), stop)
         yield Watcher(config, target, work, stop, backoff=backoff, webhook=webhook)
 
 
@@ -278,16 +292,16 @@ def _plan(
     config: Config,
     target: Target,
     destination: Destination,
-    store: SqliteStore,
+    ledger: Ledger | None,
     stop: threading.Event,
     tell: Callable[[str, Mapping[str, Any]], None] | None,
 ) -> Plan:
-    quarantine = FolderQuarantine(
+    quarantine = target.quarantine or FolderQuarantine(
         config.ours.quarantine_dir, budget_bytes=int(config.ours.quarantine_gib * (1 << 30))
     )
     route = Route(
         destination,
-        Ledger(store, config.dedup_policy, scope=scope_of(target.address)),
+        ledger,
         quarantine,
         limits=BatchLimits(batch_instances=config.send_batch_size),
         sleep=lambda seconds: (stop.wait(seconds), None)[1],
@@ -301,6 +315,7 @@ def _plan(
         language=config.ours.report_language,
         verb=target.store_verb,
         tell=tell,
+        way=target.way,
     )
 
 
@@ -320,14 +335,10 @@ def queue_of(config: Config) -> Path:
     return config.work_dir / "queue"
 
 
-def _make_folders(config: Config) -> None:
+def _make_folders(config: Config, *state: Path) -> None:
     """All but the watched one: a share that is not mounted must not be hidden by a folder of ours."""
-    folders = {
-        "work_dir": config.work_dir,
-        "archive_dir": config.archive_dir,
-        "state_db": config.state_db.parent,
-    }
-    for name, folder in folders.items():
+    folders = [("work_dir", config.work_dir), ("archive_dir", config.archive_dir)]
+    for name, folder in (*folders, *(("state_db", one) for one in state)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -7,13 +7,13 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ponte.archive import Archive
-from ponte.destination import Outgoing
+from ponte.destination import Destination, Outgoing
 from ponte.errors import StorageFull, TransientError, UnsafeArchive
 from ponte.ingest import Entry, Route, Settled, Transform, ingest
 from ponte.ingesting.page import Language
@@ -37,11 +37,15 @@ class Changed(TransientError):
     default_code = "SOURCE_CHANGED"
 
 
+Way = Callable[[str], AbstractContextManager[Destination]]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is to be done with each archive.
 
-    `verb` is what its log lines call the sending, `tell` is given each report by the id of its item.
+    `verb` is what its log lines call the sending, `tell` is given each report by the id of its item. `way`,
+    where there is one, opens a destination for one archive, by the id of its item.
     """
 
     route: Route
@@ -52,6 +56,7 @@ class Plan:
     language: Language = "pt-BR"
     verb: str = "C-STORE"
     tell: Callable[[str, Mapping[str, Any]], None] | None = None
+    way: Way | None = None
 
 
 class Work:
@@ -95,8 +100,10 @@ class Work:
     def _bring(self, item: Item, report: Report, first: int) -> None:
         """Raises `UnsafeArchive` where nothing of the archive may be read."""
         route = replace(self._plan.route, transform=self._keeping(item) or self._plan.route.transform)
-        with item.archive.open("rb") as stream:
+        with item.archive.open("rb") as stream, ExitStack() as stack:
             archive = Archive(stream)
+            if self._plan.way is not None:
+                route = replace(route, destination=stack.enter_context(self._plan.way(item.id)))
             with closing(ingest(archive, identity=item.id, route=route, first=first)) as parts:
                 for settled in parts:
                     self._note(item, report, settled)
@@ -152,7 +159,15 @@ class Work:
         )
         report.kept_as(self._plan.quarantine.keep(record, chunks(item.archive)))
         line = "Archive quarantined: %s (%s: %s)"
-        tell(logging.ERROR, line, item.journal.name, item.id, reason, report.detail)
+        tell(
+            logging.ERROR,
+            line,
+            item.journal.name,
+            item.id,
+            reason,
+            report.detail,
+            alarm="ARCHIVE_QUARANTINED",
+        )
 
     def _file(self, item: Item, report: Report) -> None:
         """Write the report beside where the archive goes; then, in the journal, that all is settled."""

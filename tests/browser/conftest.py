@@ -54,6 +54,13 @@ class Box:
         self.router = Child("router", command, log=self.folder / "router.log", env=self.environment, cwd=ROOT)
         self.router.wait_until(self._is_up, timeout_s=30, what="it listens")
 
+    def configure(self, *names: str) -> None:
+        """Only these destinations, without a restart."""
+        values = _configuration(self.scp_port, self.live.port)
+        values["destinations"] = [one for one in values["destinations"] if one["name"] in names]
+        self.configuration.write_text(yaml.safe_dump(values))
+        call(self.root, "reload", timeout_s=20.0)
+
     def stop_router(self) -> None:
         """As systemd would."""
         if self.router is not None:

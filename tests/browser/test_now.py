@@ -1,14 +1,31 @@
-"""The first page, of a box that runs and of one whose router does not."""
+"""The first page, of a box that runs: what it says at a glance, and live."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from playwright.sync_api import expect
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pynetdicom import AE
+from pynetdicom.association import Association
 
-from tests.browser.conftest import PHONE, Box, overflows, severe, shot
+from tests.browser.conftest import DESKTOP, PHONE, Box, overflows, severe, shot
 from tests.factories import make_ct
 
 pytestmark = [pytest.mark.browser]
+
+
+@contextmanager
+def connected(box: Box, title: str) -> Iterator[Association]:
+    """A modality that is connected, and sends when it likes."""
+    modality = AE(ae_title=title)
+    modality.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+    association = modality.associate("127.0.0.1", box.scp_port)
+    assert association.is_established
+    yield association
+    association.release()
 
 
 def test_one_glance_says_which_destination_is_dead_and_what_to_do(box: Box) -> None:
@@ -20,6 +37,64 @@ def test_one_glance_says_which_destination_is_dead_and_what_to_do(box: Box) -> N
     assert severe(page) == []
 
 
+def test_what_arrives_is_counted_live_and_never_out_of_a_total(box: Box) -> None:
+    """NET-11, FS-09: the sender's AE title is text and nothing else."""
+    page = box.page()
+    page.add_init_script("window.marked = true")
+    page.goto("/")
+    with connected(box, "<b>XSS</b>") as modality:
+        for number in (1, 2):
+            dataset = make_ct(number, StudyInstanceUID="1.2.3.2", SOPInstanceUID=f"1.2.3.2.{number}")
+            assert modality.send_c_store(dataset).Status == 0
+            count = page.locator(".arrivals .count")
+            expect(count).to_have_text("1 imagem" if number == 1 else "2 imagens")
+        expect(page.locator(".arrivals .sender strong")).to_have_text("<b>XSS</b>")
+        assert page.locator(".arrivals b").count() == 0
+        shot(page, "now-receiving-desktop")
+        assert severe(page) == []
+    expect(page.locator("main")).to_contain_text("Nenhum aparelho está enviando.")
+
+
+def test_all_is_well_is_said_when_it_is(box: Box) -> None:
+    box.configure("pacs")
+    try:
+        page = box.page(size=PHONE)
+        expect(page.locator("h1")).to_have_text("Tudo em ordem", timeout=10_000)
+        expect(page.locator(".verdict.ok .level")).to_have_text("Em ordem")
+        assert severe(page) == []
+        shot(page, "now-well-phone")
+        page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
+        shot(page, "now-well-desktop")
+    finally:
+        box.configure("pacs", "archive")
+
+
+def test_without_javascript_it_reloads_by_itself(box: Box) -> None:
+    page = box.page(java_script_enabled=False)
+    expect(page.locator("h1")).to_be_visible()
+    assert page.locator("meta[http-equiv=refresh]").get_attribute("content") == "15"
+
+
+def test_a_change_is_told_to_who_cannot_see_it_and_the_rest_is_not(box: Box) -> None:
+    page = box.page()
+    said = page.locator("#said[role=status]")
+    expect(said).to_have_text("")
+    expect(page.locator("#pulse")).to_contain_text("Ao vivo")
+    expect(said).to_have_text("")
+    assert page.locator("#now [aria-live], #now [role=status]").count() == 0
+
+
+def test_the_keyboard_alone_is_enough(box: Box) -> None:
+    page = box.page()
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#content")).to_be_focused()
+    page.keyboard.press("Tab")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
 @pytest.mark.parametrize("language", ["pt-BR", "en"])
 def test_it_is_read_on_a_phone(box: Box, language: str) -> None:
     page = box.page(size=PHONE, language=language)
@@ -28,3 +103,11 @@ def test_it_is_read_on_a_phone(box: Box, language: str) -> None:
     shot(page, f"now-phone-{language}")
     page.set_viewport_size({"width": 320, "height": 700})
     assert not overflows(page)
+
+
+def test_at_night_it_is_dark(box: Box) -> None:
+    page = box.page(color_scheme="dark")
+    for path, name in (("/", "now"), ("/studies", "studies"), ("/quarantine", "quarantine")):
+        page.goto(path)
+        assert severe(page) == []
+        shot(page, f"{name}-dark-desktop")

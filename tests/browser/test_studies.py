@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Dialog, expect
 
+from router.receipt_check import verify
+from router.receipt_keys import PUBLIC_NAME, read_public_key
 from tests.browser.conftest import PHONE, Box, overflows, severe, shot
 from tests.factories import make_colour, make_ct
 
@@ -100,3 +104,18 @@ def test_names_from_outside_are_text_and_nothing_else(box: Box) -> None:
     page.goto("/studies/1.2.40.3")
     expect(page.locator("h1")).to_contain_text("<script>alert(1)</script>")
     assert [one for one in said if "Content Security Policy" in one] == []
+
+
+def test_the_receipt_of_a_study_is_had_from_its_page_and_is_genuine(box: Box) -> None:
+    _sent(box, "1.2.40.4", "CANARIO^Recibo")
+    page = box.page()
+    page.goto("/studies/1.2.40.4")
+    for kind in ("PDF", "JSON"):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=f"Recibo de custódia, {kind}").click()
+        content = Path(download.value.path()).read_bytes()
+        assert (
+            verify(content, read_public_key(box.root / ".spool" / PUBLIC_NAME))["study"]["study_instance_uid"]
+            == "1.2.40.4"
+        )
+        assert b"CANARIO" not in content

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE, Box, overflows, severe, shot
+from tests.factories import make_ct
 
 pytestmark = [pytest.mark.browser]
 
@@ -144,7 +145,7 @@ def test_the_same_alarm_again_and_again_is_one_event(box: Box) -> None:
     page.goto("/events")
     row = page.locator(".happenings li", has_text="grouped")
     expect(row).to_have_count(1)
-    expect(row).to_contain_text("Destino não recebe")
+    expect(row).to_contain_text("Destino não recebe: grouped")
     expect(row).to_contain_text("3 vezes")
     page.get_by_role("link", name="Alarmes").click()
     expect(page.locator(".happenings li", has_text="Ação:")).to_have_count(0)
@@ -171,6 +172,20 @@ def test_markup_in_the_log_and_in_titles_is_text(box: Box) -> None:
     expect(page.locator(".line", has_text="live-xss")).to_be_visible()
     assert page.evaluate("window.hacked") is None
     assert page.locator("main img").count() == 0
+
+
+def test_a_calling_ae_title_of_markup_is_text_wherever_it_is_shown(box: Box) -> None:
+    """NET-11."""
+    title = "<img/src=x>\"'&"
+    box.send(make_ct(1, StudyInstanceUID="1.2.50.1"), calling=title)
+    page = box.page()
+    for path in ("/doctor", "/logs?text=img", "/events"):
+        page.goto(path)
+        assert page.locator("main img").count() == 0, path
+    page.goto("/doctor")
+    expect(page.locator(".peer h3", has_text="<img/src=x>")).to_be_visible()
+    expect(page.get_by_role("button", name=f"Testar {title}@127.0.0.1")).to_be_visible()
+    assert severe(page) == []
 
 
 def test_settings_say_where_each_value_comes_from_and_hide_what_is_secret(box: Box) -> None:
@@ -231,6 +246,17 @@ def test_a_viewer_looks_and_changes_nothing(box: Box) -> None:
         assert page.locator("main form[method=post]").count() == 0, path
     answer = page.request.post("/doctor/run", form={"name": "archive"}, headers={"origin": box.url})
     assert answer.status == 403
+
+
+def test_nobody_is_asked_whom_the_configuration_does_not_have(box: Box) -> None:
+    page = box.page()
+    page.goto("/doctor")
+    button = page.get_by_role("button", name="Testar archive")
+    button.locator("xpath=..").locator("input[name=name]").evaluate(
+        "one => one.value = 'dicom://X@192.0.2.1:104'"
+    )
+    button.click()
+    expect(page.locator("h1")).to_have_text("Não existe")
 
 
 @pytest.mark.parametrize("language", ["pt-BR", "en"])

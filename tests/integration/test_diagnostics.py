@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from doctor.bundle import BundleLimits, write_bundle
 from doctor.gather import gather
+from doctor.scrub import Scrubber, secrets_of
 from infra.local.process import Child, answers, free_port, wait_for
 from router.views import Views
 from tests.corpus import ROOT
@@ -166,6 +167,24 @@ def _says_what_support_needs(found: dict[str, bytes]) -> None:
     contents = json.loads(found["CONTENTS.json"])
     assert {one["name"] for one in contents["members"]} == found.keys() - {"CONTENTS.json", ""}
     assert json.loads(found["versions.json"])["packages"]["pydicom"]
+
+
+def test_all_that_is_marked_as_secret_is_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "ok.yaml").write_text(
+        "alerts: {email: {host: mail, sender: a@b.c, recipients: [a@b.c], username: u,"
+        f" password: {SECRETS[0]}}}}}\n"
+        "listeners: [{port: 104, tls: {certificate_file: c, key_file: k,"
+        f" key_password: {SECRETS[1]}}}}}]\n"
+        f"destinations: [{{kind: orthanc, name: a, url: 'http://h', username: u, password: {SECRETS[3]}}}]\n"
+    )
+    box = gather(tmp_path / "ok.yaml", {"SOME_TOKEN": SECRETS[2]}, None)
+    assert box.problems == ()
+    assert set(SECRETS[:4]) <= set(secrets_of(box.config, box.environment))
+    scrubber = Scrubber(secrets_of(box.config, box.environment))
+    assert all(secret not in scrubber.text(f"x{secret}y") for secret in SECRETS[:4])
+    same = scrubber.text("1.2.3.4.5.6 and 1.2.3.4.5.6, 1.2.840.10008.1.2, 10.0.0.1").split()
+    assert same[0] == same[2].rstrip(",")
+    assert same[3:] == ["1.2.840.10008.1.2,", "10.0.0.1"]
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,13 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from pydicom import dcmread
 from typer.testing import CliRunner
 
 from cli.main import app
 from doctor import dicom
+from doctor.bucket import Bucket
 from doctor.marked import MARK, STUDY_UID
 from doctor.plan import subjects
 from infra.local.emulator import REGION, Emulator, safe_environment
@@ -95,6 +97,27 @@ def _profile(folder: Path) -> tuple[str, str]:
         "[[Profiles]]\n[Default]\nPresentationContexts = Few\n"
     )
     return str(path), "Default"
+
+
+def test_a_destination_that_takes_no_images_has_failed_though_it_answers(tmp_path: Path) -> None:
+    def echo_alone(peer: Conversation) -> None:
+        refused = dict.fromkeys(range(3, 256, 2), (3, "1.2.840.10008.1.2"))
+        peer.serve(changed=refused)
+
+    with told_scp(echo_alone) as scp:
+        steps = ask_one(configured(tmp_path, node(scp.port)), "pacs")
+    assert states(steps)["association"] == "failed"
+    assert keys(steps, "association") == ["association.made", "association.none_advice"]
+
+
+def test_commitment_that_is_wanted_and_not_accepted_is_a_warning(tmp_path: Path) -> None:
+    def no_commitment(peer: Conversation) -> None:
+        peer.serve(changed={5: (3, "1.2.840.10008.1.2")})
+
+    with told_scp(no_commitment) as scp:
+        steps = ask_one(configured(tmp_path, node(scp.port, commitment=True)), "pacs")
+    assert keys(steps, "association") == ["association.made", "association.commitment_advice"]
+    assert states(steps)["association"] == "warning"
 
 
 @pytest.mark.dcmtk
@@ -213,6 +236,19 @@ def test_an_old_tls_is_refused(tmp_path: Path) -> None:
     assert states(steps)["tls"] == "failed"
 
 
+def test_a_peer_that_wants_a_certificate_of_ours_is_told_apart(tmp_path: Path) -> None:
+    context = certificate(tmp_path)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(tmp_path / "cert.pem")
+    more: dict[str, Any] = {"tls": True, "ca_file": str(tmp_path / "cert.pem")}
+    with told_scp(lambda peer: peer.serve() and None, tls=context) as scp:
+        steps = ask_one(configured(tmp_path, node(scp.port, **more)), "pacs")
+        ours = {"certificate_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")}
+        well = ask_one(configured(tmp_path, node(scp.port, **more, **ours)), "pacs")
+    assert keys(steps, "association") == ["association.tls", "association.tls_advice"]
+    assert states(well)["echo"] == "ok"
+
+
 def orthanc_of(orthanc: Orthanc, kind: str, **changes: Any) -> str:
     values = {
         "kind": kind, "name": "web", "username": orthanc.username, "password": orthanc.password,
@@ -230,6 +266,8 @@ def test_an_orthanc_from_name_to_read_back_and_what_is_wrong_with_the_others(tmp
             assert states(steps)["clock"] == "ok" or keys(steps, "clock") == ["clock.no_date"]
             assert {name for name, state in states(steps).items() if state == "failed"} == set()
         assert keys(steps, "delete") == ["delete.stays"]
+        steps = ask_one(configured(tmp_path, orthanc_of(orthanc, "orthanc")), "web")
+        assert keys(steps, "query") == ["query.nothing"]
         wrong = configured(tmp_path, orthanc_of(orthanc, "dicomweb", password="no"))
         assert keys(ask_one(wrong, "web"), "web")[0] == "web.denied"
         wrong = configured(tmp_path, orthanc_of(orthanc, "dicomweb", url=f"{orthanc.url}/nothing"))
@@ -280,6 +318,26 @@ def test_what_a_bucket_denies_has_its_own_words(
     assert states(steps)["put"] == "skipped"
 
 
+def test_an_upload_that_cannot_be_undone_is_said(tmp_path: Path) -> None:
+    class Client:
+        def create_multipart_upload(self, **_: str) -> dict[str, str]:
+            return {"UploadId": "u"}
+
+        def abort_multipart_upload(self, **_: str) -> None:
+            answer: Any = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+            raise ClientError(answer, "AbortMultipartUpload")
+
+    (inbox,) = configured(tmp_path, s3("http://127.0.0.1:9")).destinations
+    bucket = Bucket(inbox)
+    bucket._client = Client()  # type: ignore[assignment]
+    found = bucket.put()
+    assert (found.state, found.said[0].key, found.advice[0].key) == (
+        "warning",
+        "put.begun",
+        "put.begun_advice",
+    )
+
+
 def test_without_credentials_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in safe_environment({}).items():
         monkeypatch.setenv(name, value)
@@ -307,6 +365,7 @@ def test_modalities_are_asked_little_and_stored_to_where_it_is_allowed(tmp_path:
 def test_who_sent_and_has_no_entry_is_shown_with_what_cannot_be_asked(tmp_path: Path) -> None:
     store = Store(tmp_path / "root")
     store.committer.run(lambda database: database.open_association(FACTS))
+    assert store.send(make_ct()) == 0
     store.close()
     chosen = subjects(configured(tmp_path, ""), [f"{FACTS.calling_ae_title}@{FACTS.address}"])
     chosen = [

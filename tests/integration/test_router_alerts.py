@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from infra.local.process import free_port, wait_for
 from ponte.destination import Outgoing
 from router.alert_memory import raised
+from router.controlclient import call
+from router.views import Views
 from tests.authority import Authority
 from tests.factories import encode, make_ct
 from tests.hazards.test_router_service import Router, outgoing, running, send
 from tests.mail_server import MailServer
 from tests.unit.router.disk import small_disk
 from tests.unit.router.test_alert_channels import Receiver
+from tests.unit.router.test_metrics import read
+from tests.unit.router.test_zipwatch import watch
 
 MIB = 1 << 20
 
@@ -140,3 +145,45 @@ def test_a_certificate_of_ours_that_expires_is_told(tmp_path: Path, mail: MailSe
     with running(tmp_path / "root", settings=text):
         told_so = told(mail, "ALERT: The certificate of pacs (client) expires in 4 day(s)")
         wait_for(told_so, timeout_s=30, msg="nobody is told")
+
+
+def test_a_watched_folder_that_vanishes_is_told_and_keeps_nobody_from_receiving(
+    tmp_path: Path, mail: MailServer
+) -> None:
+    """FS-07."""
+    folder, stored = tmp_path / "zips/watch_dir", set[str]()
+    folder.mkdir(parents=True)
+    section = {"watch": watch(tmp_path / "zips", logging={"file": str(tmp_path / "zip.log")})}
+    text = settings(mail.port) + yaml.safe_dump(section)
+    with running(tmp_path / "root", settings=text) as router:
+        folder.rename(tmp_path / "away")
+        told_so = told(mail, "ALERT: The folder watched for ZIPs cannot be reached")
+        wait_for(told_so, timeout_s=60, msg="nobody is told")
+        send(router.port, [outgoing(1)], stored)
+        router.end()
+        assert router.wait() == 0
+    assert len(stored) == 1
+
+
+def test_metrics_are_those_of_the_router_that_runs_and_the_alerts_can_be_begun_anew(
+    tmp_path: Path, mail: MailServer
+) -> None:
+    root, stored = tmp_path / "root", set[str]()
+    with running(root, settings=settings(mail.port)) as router:
+        send(router.port, [outgoing(1), outgoing(2)], stored)
+        wait_for(told(mail, DOWN), timeout_s=30, msg="nobody is told")
+        call(root, "restart", part="alerts")
+        with Views(root) as views:
+            found = read(call(root, "status"), views, root)
+        router.end()
+        assert router.wait() == 0
+    assert len(stored) == 2
+    assert found["ponte_cstore_total"] == {(("calling_ae", "PONTE"), ("status", "0000")): 2}
+    assert found["ponte_store_seconds_count"] == {(): 2}
+    assert found["ponte_router_ready"] == {(): 1}
+    assert found["ponte_queue_depth"][("destination", "pacs"),] == 2
+    assert found["ponte_destination_up"][("destination", "pacs"),] == 0
+    assert found["ponte_part_up"][("part", "alerts"),] == 1
+    assert found["ponte_alert_raised"][("kind", "DESTINATION_DOWN"), ("subject", "pacs")] == 1
+    assert found["ponte_oldest_unforwarded_seconds"][()] > 0
+    assert [subject for subject in subjects(mail) if DOWN in subject] == [f"[Ponte] {DOWN}"]

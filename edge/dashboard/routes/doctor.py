@@ -41,7 +41,10 @@ def run(request: Request) -> Response:
     form, app = request.state.form, request.app.state
     name, stores = form.get("name", ""), form.get("store") == "yes"
     try:
-        chosen = subjects(app.config.router, [name] if name else [], stores=stores)
+        known = subjects(app.config.router, stores=stores)
+        chosen = [one for one in known if name in ("", one.name)]
+        if not chosen:
+            return problem(request, 404, "error.404")
         begun = app.checkups.begin(chosen)
     except PonteError as error:
         note(request, "doctor", name[:80], error.code)

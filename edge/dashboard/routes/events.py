@@ -26,8 +26,9 @@ def page(request: Request) -> Response:
     def said(one: Happening) -> dict[str, Any]:
         key = f"event.{one.key}"
         advice = f"{key}.do"
-        known = f"event.alarm.{one.name}"
-        name = words(known) if words.has(known) and one.key == "state.over" else one.name
+        kind = "did" if one.key.startswith("action") else "alarm"
+        known = f"event.{kind}.{one.name}"
+        name = words(known) if words.has(known) else one.name
         return {"title": words(key, name=name), "advice": words(advice) if words.has(advice) else ""}
 
     return render(request, "events.html", found=found, kind=kind, kinds=KINDS, said=said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from dashboard.quarantined import content_path, some, why
 from dashboard.thumbs import LARGE
 from ponte.errors import InvalidRequest, PonteError
 from ponte.quarantine import FolderQuarantine, Kept, suffix_of
+from router.views import Sender
 
 ENTRY: Final = Entry("quarantine", "/quarantine", "quarantine")
 A_PAGE: Final = 50
@@ -34,12 +35,14 @@ def page(request: Request) -> Response:
     asked = request.query_params
     reason, start = asked.get("reason", "")[:50], _start(asked.get("start", ""))
     found = some(_root(request), reason, start, A_PAGE)
+    senders = _senders(request, found.entries)
     given = {"reason": reason} if reason in found.reasons else {}
     following = f"/quarantine?{urlencode({**given, 'start': start + A_PAGE})}" if found.has_more else ""
     return render(
         request,
         "quarantine.html",
         found=found,
+        senders=senders,
         reason=reason,
         next=following,
         first=f"/quarantine?{urlencode(given)}" if start else "",
@@ -56,6 +59,7 @@ def entry(request: Request) -> Response:
         request,
         "quarantined.html",
         kept=kept,
+        sender=_senders(request, [kept]).get(kept.record.origin),
         has_picture=_picture(request, kept) is not None,
         header=_header(request, kept) if is_operator else None,
         why=partial(why, words_of(request)),
@@ -124,6 +128,17 @@ def _done(request: Request, action: str, kept: Kept, work: Work) -> Response:
     response = perform(request, action, kept.id, back, work)
     request.app.state.pulse.forget()
     return response
+
+
+def _senders(request: Request, entries: Sequence[Kept]) -> dict[str, Sender]:
+    """Who sent what, by its origin; what came otherwise has nobody."""
+    origins = {kept.record.origin for kept in entries if kept.record.origin}
+    try:
+        with request.app.state.views() as views:
+            found = {origin: views.sender(origin) for origin in origins}
+    except PonteError:  # quarantine is shown without the rows, too
+        return {}
+    return {origin: sender for origin, sender in found.items() if sender is not None}
 
 
 def _picture(request: Request, kept: Kept) -> bytes | None:

@@ -9,7 +9,7 @@ import pikepdf
 import pytest
 from pydicom import dcmread
 
-from bench import fetch, imports, memory, receive, send, whole_job
+from bench import fetch, imports, memory, receive, send, soak, whole_job
 from bench.peers import make_instances
 from bench.shapes import make_study
 from ponte.scan import scan
@@ -104,3 +104,27 @@ def test_speed_in_the_tables_is_a_ratio_to_dcmtk() -> None:
     received = receive.as_table({"ct": {"4": {"ours": fast, "storescp": slow}, "latency": latency}})
     assert "| 0.5 MB | 4 | ours | 200 | 2.00x | 2.00 | 2.00x | 5 |" in received
     assert "| 0.5 MB | ours | 1.50 | 9.00 |" in received
+
+
+def test_a_soak_says_what_is_missing_or_differs_at_a_destination() -> None:
+    acknowledged = {"1": "a", "2": "b", "3": "c"}
+    everything = list(acknowledged.items())
+    assert soak._lost(acknowledged, {"pacs": everything, "archive": everything}) == 0
+    assert soak._lost(acknowledged, {"pacs": everything, "archive": everything[1:]}) == 1
+    assert soak._lost(acknowledged, {"pacs": everything, "archive": [*everything, ("2", "x")]}) == 1
+
+
+def test_a_soak_tells_growth_from_another_base_after_a_start() -> None:
+    first = [soak.Sample(at, at, 50.0, 0) for at in range(10, 60)]
+    second = [soak.Sample(at + 100, at, 70.0, 0) for at in range(10, 60)]
+    grown = [soak.Sample(at, at, 50 + at / 60, 0) for at in range(10, 60)]
+    assert soak.slope_per_h([*first, *second]) == pytest.approx(0)
+    assert soak.slope_per_h(grown) == pytest.approx(60)
+
+
+@pytest.mark.exhaustive
+def test_a_soak_of_some_instances_loses_none() -> None:
+    result = soak.run(1, [], instances=300, kills=2)
+    assert (result["acknowledged"], result["lost"], result["unknown"]) == (300, 0, 0)
+    assert (result["kills"], result["again_otherwise"]) == (2, 0)
+    assert "| lost | 0 |" in soak.as_table(result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import re
 from collections.abc import MutableMapping
@@ -13,6 +12,8 @@ from urllib.parse import urlencode, urlsplit
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+
+from tests.asynchronous import finished
 
 FORM = "application/x-www-form-urlencoded"
 _TOKEN = re.compile(r'name="csrf" value="([0-9a-f]{64})"')
@@ -74,7 +75,7 @@ class Client:
         if self.cookies:
             sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        answer = asyncio.run(self._ask(method, path, body, sent))
+        answer = finished(self._ask(method, path, body, sent))
         for one in answer.headers.getlist("set-cookie"):
             self.set_cookies.append(one)
             for name, morsel in SimpleCookie(one).items():

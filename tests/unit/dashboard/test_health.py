@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from ponte.errors import TransientError
 from router.config import RouterConfig
 from router.configfile import BadConfiguration
 from router.controlclient import NotRunning
+from tests.asynchronous import finished
 from tests.factories import make_ct
 from tests.unit.router.store import Store
 
@@ -60,7 +60,7 @@ class Client:
     host: str
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-        return asyncio.run(self._get(path, {"host": self.host, **(headers or {})}))
+        return finished(self._get(path, {"host": self.host, **(headers or {})}))
 
     async def _get(self, path: str, headers: Mapping[str, str]) -> Answer:
         scope = {

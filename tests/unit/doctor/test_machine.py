@@ -77,7 +77,7 @@ def test_a_firewall_that_may_not_be_read_is_said_so_and_as_whom(monkeypatch: pyt
     assert firewall.look_at_firewall([104]).said[0].key == "firewall.unreadable"
 
 
-def ruleset(policy: str, *ports: object) -> str:
+def ruleset(policy: str, *ports: object, last: str = "") -> str:
     match = [
         {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": port}}
         for port in ports
@@ -85,7 +85,10 @@ def ruleset(policy: str, *ports: object) -> str:
     chain = {
         "chain": {"family": "inet", "table": "filter", "name": "input", "hook": "input", "policy": policy}
     }
-    return json.dumps({"nftables": [{"metainfo": {}}, chain, *({"rule": {"expr": [one]}} for one in match)]})
+    ends: list[object] = [{"counter": {}}, {last: None}] if last else []
+    place = {"family": "inet", "table": "filter", "chain": "input"}
+    rules = [{**place, "expr": [one, {"drop": None}]} for one in match] + [{**place, "expr": ends}]
+    return json.dumps({"nftables": [{"metainfo": {}}, chain, *({"rule": one} for one in rules)]})
 
 
 @pytest.mark.parametrize(
@@ -95,6 +98,8 @@ def ruleset(policy: str, *ports: object) -> str:
         (ruleset("drop", 22), "firewall.not_named"),
         (ruleset("drop", 22, {"set": [104, 4100]}), "firewall.named"),
         (ruleset("drop", {"range": [100, 5000]}), "firewall.named"),
+        (ruleset("accept", 22, last="drop"), "firewall.not_named"),
+        (ruleset("accept", 104, 4100, last="reject"), "firewall.named"),
     ],
 )
 def test_nftables_rules_name_our_ports_or_not(text: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,6 +113,9 @@ def test_iptables_is_read_where_nftables_has_nothing(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(firewall, "run_program", lambda name, *_: outputs[name])
     assert firewall.look_at_firewall([104, 4105]).said[0].key == "firewall.named"
     assert firewall.look_at_firewall([11112]).said[0].key == "firewall.not_named"
+    text = "-P INPUT ACCEPT\n-A INPUT -p tcp -m tcp --dport 23 -j DROP\n"
+    outputs["iptables"] = Output(text, "")
+    assert firewall.look_at_firewall([11112]).said[0].key == "firewall.open"
 
 
 def test_the_disk_is_measured_and_nothing_is_left_on_it(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_every_reason_has_advice_and_every_advice_a_reason() -> None:
 
 OF_A_STATE = {
     "tcp.slow_advice", "tls.soon_advice", "tls.plain_advice", "association.none_advice",
+    "association.commitment_advice",
     "association.seen_advice", "store.full_advice", "store.mismatch_advice",
     "store.cannot_understand_advice", "store.class_advice", "store.context_advice",
     "store.not_authorised_advice", "store.duplicate_advice", "store.other_advice",

@@ -69,12 +69,17 @@ def test_files_of_an_old_router_that_were_not_taken_in_come_along(root: Path, tm
     assert "link.dcm" not in found
 
 
-def test_keys_come_along(root: Path, tmp_path: Path) -> None:
+def test_keys_and_the_audit_come_along(root: Path, tmp_path: Path) -> None:
     (root / ".spool/receipt.key").write_bytes(b"key")
     (root / ".spool/receipt.pub").write_bytes(b"pub")
+    (root / ".spool/log").mkdir()
+    (root / ".spool/log/audit.log.1").write_bytes(b"who did what")
+    (root / ".spool/log/router.log").write_bytes(b"")
     make(config(root), tmp_path / "b.tar")
     restore(tmp_path / "b.tar", tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere/.spool/receipt.key").read_bytes() == b"key"
+    logs = tmp_path / "elsewhere/.spool/log"
+    assert {path.name: path.read_bytes() for path in logs.iterdir()} == {"audit.log.1": b"who did what"}
 
 
 def test_what_a_killed_backup_left_goes_with_the_next(root: Path, tmp_path: Path) -> None:

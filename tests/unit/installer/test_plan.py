@@ -12,7 +12,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from installer import steps, units
-from installer.layout import Layout, in_folder, on_this_machine
+from installer.layout import Layout, backups_of, in_folder, on_this_machine
 from installer.plan import Plan, install, uninstall
 from ponte.errors import InvalidRequest
 from router.configfile import BadConfiguration, load
@@ -246,3 +246,17 @@ def test_empty_for_one_of_the_target_is_empty_for_all_of_it(tmp_path: Path, syst
     assert [one.name for one in config.destinations] == ["pacs"]
     assert [one.port for one in config.listeners] == [11112]
     assert "TimeoutStopSec=125\n" in (layout.units / "ponte-router.service").read_text()
+
+
+def test_backups_go_where_the_settings_say() -> None:
+    assert backups_of(Path("/etc/ponte/.env")) == Path("/var/backups/ponte")
+    assert backups_of(Path("/srv/box/.env")) == Path("/srv/box/backups")
+
+
+def test_an_old_root_is_shut_to_others(tmp_path: Path, system: System) -> None:
+    """Names of its folders are names of patients."""
+    layout = in_folder(tmp_path / "box", None)
+    (layout.root / "20250101_120000_1_DOE").mkdir(parents=True)
+    layout.root.chmod(0o755)
+    done(layout, system)
+    assert mode(layout.root) == 0o700

@@ -42,11 +42,12 @@ def test_nothing_is_left_to_be_filled_in(name: str, program: Path) -> None:
     assert not re.search(r"@[A-Z_]+@", text)
 
 
-def test_the_router_comes_back_when_asked_to_and_not_with_a_bad_configuration(program: Path) -> None:
+def test_the_router_comes_back_whatever_it_ended_with(program: Path) -> None:
     service = unit("ponte-router.service", program)["Service"]
     assert service["Restart"] == "on-failure"
     assert service["RestartForceExitStatus"] == "75"
-    assert service["RestartPreventExitStatus"] == "2"
+    assert "RestartPreventExitStatus" not in service  # 2 is also an address that is not there yet
+    assert unit("ponte-router.service", program)["Unit"]["StartLimitIntervalSec"] == "0"
     assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
     assert "WatchdogSec" not in service  # nobody would feed it

@@ -12,7 +12,7 @@ from pathlib import Path
 import pikepdf
 import pytest
 
-from render.pdf import A4_LANDSCAPE, A4_PORTRAIT, Canvas, DocumentInfo, PageImage, PdfWriter
+from render.pdf import A4_LANDSCAPE, A4_PORTRAIT, Attachment, Canvas, DocumentInfo, PageImage, PdfWriter
 from render.typeface import REGULAR
 
 BRASILIA = timezone(timedelta(hours=-3))
@@ -193,3 +193,21 @@ def test_poppler_reads_the_text_with_its_accents(tmp_path: Path) -> None:
     path.write_bytes(document(1, text="coração (não) {}"))
     answer = subprocess.run(["pdftotext", path, "-"], capture_output=True, text=True, check=True)
     assert "coração (não) 0" in answer.stdout
+
+
+def test_a_file_that_is_attached_is_handed_out_as_it_is() -> None:
+    """ISO 19005-3, 6.8: it is named in the catalog, and the document says that it is PDF/A-3."""
+    out = io.BytesIO()
+    writer = PdfWriter(out, comment=b"of ours")
+    writer.add_page(Canvas(), A4_PORTRAIT, ())
+    writer.add_attachment(Attachment("recibo ç.json", "application/json", b'{"a": 1}\n', INFO.created))
+    writer.finish(INFO)
+    assert out.getvalue().startswith(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n%of ours\n")
+    pdf = opened(out.getvalue())
+    (name,) = pdf.attachments
+    attached = pdf.attachments[name]
+    assert (name, attached.get_file().read_bytes()) == ("recibo ç.json", b'{"a": 1}\n')
+    assert attached.get_file().mime_type == "application/json"
+    assert str(attached.obj.AFRelationship) == "/Source"
+    assert [one.objgen for one in pdf.Root.AF] == [attached.obj.objgen]
+    assert b"<pdfaid:part>3</pdfaid:part>" in pdf.Root.Metadata.read_bytes()

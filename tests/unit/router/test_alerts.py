@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import ssl
 import string
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Thread
@@ -25,10 +26,14 @@ from router.alert_memory import FILE_NAME, MOST_WAITING, Memory, raised, read
 from router.alert_notice import KINDS, TEST, Notice, State, Values
 from router.alert_texts import WORDS, Letter, letter
 from router.alerts import Alerts, Sources
+from router.committer import NotCommitted
 from router.config import AlertsConfig, DiskConfig, ListenerConfig, RouterConfig, TlsConfig
+from router.database import Database
 from router.destinations import Target, read_destinations
 from router.views import QueueView
 from tests.authority import Authority
+from tests.factories import make_ct
+from tests.unit.router.store import Store
 
 GIB = 1 << 30
 DAY_S = 86400.0
@@ -49,9 +54,11 @@ class Box:
     failing_since: float | None = None
     free_bytes: int = 500 * GIB
     days_left: float | None = None
+    started_at: float = 0.0
     refusing: str | None = None
     parts: dict[str, str] = field(default_factory=lambda: {"listeners": "running"})
     queue: QueueView = field(default_factory=queue)
+    oldest_at: float | None = None
     quarantine: dict[str, int] = field(default_factory=dict)
     folders: dict[str, bool] = field(default_factory=dict)
     failures: int = 0
@@ -107,9 +114,6 @@ class Box:
     def queues(self) -> list[QueueView]:
         return [self.queue]
 
-    def quarantine_counts(self) -> dict[str, int]:
-        return self.quarantine
-
     def status(self) -> dict[str, Any]:
         if not self.can_say:
             raise TransientError("The rows cannot be read", code="STORAGE")
@@ -121,8 +125,10 @@ class Box:
                     "failures": failures, "detail": "", "code": "PACS_ERROR" if failures else "",
                 }
             ],
+            "started_at": self.started_at,
             "disk": {"free_bytes": self.free_bytes, "total_bytes": 1, "days_left": self.days_left},
-            "refusing": self.refusing,
+            "refusing": self.refusing, "quarantine": self.quarantine,
+            "oldest_unforwarded_at": self.oldest_at,
             "parts": [{"name": name, "state": state} for name, state in self.parts.items()],
         }  # fmt: skip
 
@@ -265,6 +271,16 @@ def test_images_may_wait_for_the_hours_of_their_destination(tmp_path: Path) -> N
     assert box.look(8 * 3600) == []
 
 
+def test_images_for_which_nobody_decides_are_told(box: Box) -> None:
+    box.oldest_at, box.queue = T0, queue(waiting=1, oldest_waiting_at=T0)
+    assert box.look(1000) == []  # it waits in a queue
+    box.queue = queue(waiting=1, oldest_waiting_at=T0 + 500)
+    assert box.look() == [("NOT_PLANNED", "", "raised")]
+    box.oldest_at = None
+    box.look()
+    assert box.look(CLEAR_S) == [("NOT_PLANNED", "", "over")]
+
+
 @pytest.mark.parametrize(
     ("free", "days"), [(19 * GIB, None), (-1, None), (500 * GIB, 2.9)], ids=["bytes", "not asked", "days"]
 )
@@ -277,6 +293,16 @@ def test_a_disk_is_low_by_its_space_or_by_its_days_and_well_with_a_quarter_more(
     assert [box.look(CLEAR_S) for _ in range(3)] == [[], [], []]
     box.free_bytes, box.days_left = 26 * GIB, 4.0
     box.look()
+    assert box.look(CLEAR_S) == [("DISK_LOW", "", "over")]
+
+
+def test_a_disk_whose_days_nobody_knows_since_the_restart_is_not_well_by_that(box: Box) -> None:
+    box.days_left = 2.0
+    assert box.look() == [("DISK_LOW", "", "raised")]
+    box.start()
+    box.days_left, box.started_at = None, box.now
+    assert [box.look(CLEAR_S) for _ in range(3)] == [[], [], []]
+    box.look(2 * 3600)
     assert box.look(CLEAR_S) == [("DISK_LOW", "", "over")]
 
 
@@ -327,12 +353,19 @@ def test_quarantine_is_told_when_it_grows_and_not_again_while_it_does(box: Box) 
     box.quarantine = {"NO_PIXEL_DATA": 3, "UID_CONFLICT": 5}
     assert box.look() == []
     assert box.look(QUIET_S) == []
-    assert box.look(CLEAR_S) == []  # over, and not told: nothing was mended
+    assert box.look(CLEAR_S) == [("QUARANTINE_GREW", "", "reminder")]  # what has come since; nothing is over
+    assert box.told[0].values == {"reasons": "UID_CONFLICT 5, NO_PIXEL_DATA 3", "count": 8, "more": 8}
     box.start()
     assert box.look() == []
     box.quarantine = {"UID_CONFLICT": 9}
     assert box.look() == [("QUARANTINE_GREW", "", "raised")]
     assert box.told[0].values == {"reasons": "UID_CONFLICT 9", "count": 9, "more": 1}
+
+
+def test_quarantine_of_which_all_was_told_is_not_told_again(box: Box) -> None:
+    box.quarantine = {"NO_PIXEL_DATA": 2}
+    box.look()
+    assert [box.look(QUIET_S), box.look(CLEAR_S), box.look(CLEAR_S)] == [[], [], []]
 
 
 def test_quarantine_that_shrinks_is_nobodys_alarm_and_grows_anew_from_there(box: Box) -> None:
@@ -352,8 +385,8 @@ def test_what_a_destination_refuses_is_told(box: Box) -> None:
 
 
 def test_rows_that_cannot_be_read_neither_raise_nor_end_anything(box: Box) -> None:
-    box.quarantine, box.queue = {"NO_PIXEL_DATA": 1}, queue(waiting=1, oldest_waiting_at=T0 - 1e6, refused=1)
-    assert len(box.look()) == 3
+    box.queue = queue(waiting=1, oldest_waiting_at=T0 - 1e6, refused=1)
+    assert len(box.look()) == 2
     box.has_rows = False
     assert [box.look(CLEAR_S) for _ in range(3)] == [[], [], []]
 
@@ -383,6 +416,19 @@ def test_a_certificate_of_ours_is_told_before_it_expires_and_over_when_it_was_re
     assert box.look(CLEAR_S) == [("CERTIFICATE_EXPIRES", "listener 2762", "over")]
 
 
+def test_a_certificate_that_was_told_of_is_not_over_because_nobody_has_looked_since_the_restart(
+    tmp_path: Path,
+) -> None:
+    issued = Authority(tmp_path).issue("127.0.0.1", days=5)
+    tls = TlsConfig(issued.certificate_file, issued.key_file)
+    end = valid_until(issued.certificate_file.read_bytes())
+    box = Box(tmp_path, now=end - 5 * DAY_S, listeners=(ListenerConfig(2762, tls=tls),))
+    box.alerts._certificates.look()
+    assert box.look() == [("CERTIFICATE_EXPIRES", "listener 2762", "raised")]
+    box.start()
+    assert [box.look(CLEAR_S) for _ in range(3)] == [[], [], []]
+
+
 def test_a_chain_is_valid_as_long_as_the_first_of_it_to_expire(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     long, short = (authority.issue("box", days=days).certificate_file.read_bytes() for days in (90, 3))
@@ -404,7 +450,7 @@ def test_the_certificate_that_a_destination_shows_is_read_and_nothing_is_sent(tm
 
     def serve() -> None:
         connection, _ = listening.accept()
-        with context.wrap_socket(connection, server_side=True) as tls:
+        with suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
             said.append(tls.recv(1))
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -574,6 +620,32 @@ def test_what_nobody_wants_is_given_up_soon_and_what_nobody_takes_after_a_day(
     assert [one.__dict__["code"] for one in given_up] == ["SMTP_REFUSED", "SMTP"]
 
 
+def test_a_message_that_we_cannot_make_is_not_in_the_way_of_the_others(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teller, wire, memory = telling(tmp_path)
+    monkeypatch.setattr(wire, "send", broken := Broken(wire.send))
+    while memory.first("email") is not None:
+        teller.step()
+        clock.now += 60
+    assert broken.calls == 5
+    assert [one for one, _ in wire.sent] == ["alert_2"]
+
+
+@dataclass
+class Broken:
+    """Cannot send the first."""
+
+    send: Any
+    calls: int = 0
+
+    def __call__(self, notice: Notice, words: Letter, to: tuple[str, ...]) -> Any:
+        if notice.id == "alert_1":
+            self.calls += 1
+            raise UnicodeError("canary")
+        return self.send(notice, words, to)
+
+
 def test_a_clock_that_was_set_back_does_not_stop_the_telling(tmp_path: Path, clock: Clock) -> None:
     teller, wire, _ = telling(tmp_path, DEAD)
     teller.step()
@@ -617,3 +689,35 @@ def test_a_value_cannot_break_a_title(tmp_path: Path) -> None:
 def test_a_notice_survives_json() -> None:
     found = notice()
     assert Notice.read(json.loads(json.dumps(found.plain()))) == found
+
+
+# whether rows can be written
+
+
+def test_a_probe_really_writes_and_counts_where_it_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    try:
+        log = tmp_path / ".spool/router.db-wal"
+        store.committer.run(lambda database: database.touch())
+        checkpointed = sqlite3.connect(tmp_path / ".spool/router.db", isolation_level=None)
+        checkpointed.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        checkpointed.close()
+        assert log.stat().st_size == 0
+        store.committer.probe()
+        assert log.stat().st_size > 0
+        assert store.committer.failures == 0
+
+        def full(_: Database) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(Database, "commit", full)
+        with pytest.raises(NotCommitted):
+            store.committer.probe()
+        assert store.committer.failures == 1
+        monkeypatch.undo()
+        store.committer.probe()
+        assert store.send(make_ct()) == 0
+    finally:
+        store.close()

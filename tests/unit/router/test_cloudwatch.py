@@ -73,6 +73,7 @@ class Box:
             "destinations": [
                 {"name": name, "state": "down" if name == "pacs" else "up"} for name in self.names
             ],
+            "quarantine": {"NO_PIXEL_DATA": 3}, "oldest_unforwarded_at": self.rows.oldest,
             "disk": {"free_bytes": 25, "total_bytes": 100, "days_left": 2.5},
         }  # fmt: skip
 

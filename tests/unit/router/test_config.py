@@ -171,6 +171,7 @@ def test_alerts_are_off_until_somebody_is_named_and_their_secrets_are_hidden(tmp
     for shown in (repr(config), str(config.shown())):
         assert "canary" not in shown
         assert "Y2FuYXJ5" not in shown
+        assert "10.0.0.9" not in shown
     assert config.shown()["alerts"]["webhook"]["secret"] == HIDDEN
 
 

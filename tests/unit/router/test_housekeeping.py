@@ -16,6 +16,7 @@ from router.database import Database
 from router.housekeeping import Housekeeping, SteadyClock
 from router.metadata import FILE_NAME
 from router.removal import Outstanding
+from router.views import Search, Views
 from tests.factories import make_ct, uid
 from tests.unit.router.organised import ZONE
 from tests.unit.router.store import Store
@@ -113,3 +114,31 @@ def test_the_steady_clock_follows_no_jump(monkeypatch: pytest.MonkeyPatch) -> No
     before = clock()
     monkeypatch.setattr("time.time", lambda: before + 86_400)
     assert clock() - before < 3600
+
+
+def test_studies_of_before_are_described_in_the_background_and_a_key_is_made(tmp_path: Path) -> None:
+    """What an update left to be read is found after a while, and no start waits for it."""
+    store = Store(tmp_path)
+    assert store.send(make_ct(1)) == 0
+    store.committer.run(lambda database: database.run("INSERT INTO positions VALUES ('organised', 1)"))
+    housekeeping = keep_house(store)
+
+    def found() -> bool:
+        with Views(tmp_path) as views:
+            return bool(views.studies(Search(patient_name="canario"), 1).studies)
+
+    wait_for(found, timeout_s=30, msg="the study was not described")
+    assert housekeeping.stop(30)
+    store.close()
+    assert (tmp_path / ".spool/receipt.key").exists()
+
+
+def test_a_key_that_cannot_be_used_is_an_alarm_and_no_reason_not_to_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(tmp_path)
+    (tmp_path / ".spool/receipt.key").write_bytes(b"")
+    housekeeping = keep_house(store)
+    assert housekeeping.stop(30)
+    store.close()
+    assert "RECEIPT_KEY" in [getattr(record, "alarm", "") for record in caplog.records]

@@ -16,7 +16,7 @@ from moto import mock_aws
 
 from ponte.ingest import Transform
 from router.destinations import Inbox
-from router.inbox import open_client
+from router.uploads import open_client
 from tests.factories import STUDY_UID, make_colour, make_ct, uid
 from tests.hazards.test_router_forward import failing_commits
 from tests.unit.router.forwarding import QUICK, all_in, forwarding, outstanding, rows, states, wait_for

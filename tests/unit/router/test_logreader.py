@@ -44,6 +44,9 @@ def test_the_last_lines_that_fit_come_over_the_files_before(tmp_path: Path) -> N
     assert [one.fields["number"] for one in latest(log, Filter(), 3)] == ["2", "3", "4"]
     assert latest(log, Filter(text="NUMBER=3"), 3)[0].fields["number"] == "3"
     assert latest(log, Filter(part="forwarder"), 3) == []
+    assert len(latest(log, Filter(text="association ended number"), 9)) == 4
+    assert len(latest(log, Filter(text="ENDED"), 9)) == 4
+    assert latest(log, Filter(association="x"), 9) == []
     assert latest(tmp_path / "none", Filter(), 3) == []
 
 
