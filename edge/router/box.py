@@ -30,7 +30,6 @@ from router.housekeeping import Housekeeping
 from router.intake import DiskLimits, SpoolIntake
 from router.live import Live
 from router.parts import Part, Parts, Renewed, Runs
-from router.reception import Intake
 from router.savepoint import run_apart
 from router.spool import Spool
 from router.startup import open_store
@@ -40,7 +39,7 @@ from router.views import Views
 from router.zipwatch import ZipInbox, ZipQueue, ZipWatch
 from watcher.service import Target as WatchTarget
 
-Listen = Callable[[RouterConfig, Intake, Counters], Runs]
+Listen = Callable[[RouterConfig, SpoolIntake, Counters], Runs]
 """Makes the associations' side: it listens from its `start` on; its `stop` lets nobody in any more, waits for
 the associations that are there, and aborts those that are left."""
 

@@ -96,6 +96,22 @@ TEXTS: Final = {
         "Reinicie-a em Ajustes; se continuar, exporte o diagnóstico.",
         "Restart it in Settings; if that does not help, export the diagnostics.",
     ),
+    "event.alarm.CARRIER_LOST": (
+        "Um processo que recebe imagens caiu; outro o substitui",
+        "A process that receives images ended; another takes its place",
+    ),
+    "event.alarm.CARRIER_LOST.do": (
+        "Os aparelhos reenviam o que não foi confirmado; se continuar, exporte o diagnóstico.",
+        "Modalities send again what was not confirmed; if it goes on, export the diagnostics.",
+    ),
+    "event.alarm.CARRIER": (
+        "Os processos que recebem imagens não funcionam como deviam",
+        "The processes that receive images do not work as they should",
+    ),
+    "event.alarm.CARRIER.do": (
+        "Reinicie a recepção em Ajustes; se continuar, exporte o diagnóstico.",
+        "Restart the listeners in Settings; if that does not help, export the diagnostics.",
+    ),
     "event.alarm.PART_FAILED": ("Uma parte do roteador parou", "A part of the router stopped"),
     "event.alarm.PART_FAILED.do": ("Reinicie-a em Ajustes.", "Restart it in Settings."),
     "event.alarm.CONTROL_FAILED": ("Um comando falhou por dentro", "A command failed within"),
