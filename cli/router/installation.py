@@ -73,9 +73,10 @@ def install(
         "ROUTER_CONFIG": router_config, "DASHBOARD_HOST": dashboard_host,
     }  # fmt: skip
     settings = {name: value for name, value in given.items() if value is not None}
-    if not (yes or uninstall or dry_run) and sys.stdin.isatty():
-        settings |= _asked(settings)
     layout = _layout(folder, settings)
+    if not (yes or uninstall or dry_run or layout.env_file.exists()) and sys.stdin.isatty():
+        settings |= _asked(settings)
+        layout = _layout(folder, settings)
     _carry_out(layout, _plan(layout, settings, password=password, uninstall=uninstall), dry_run=dry_run)
     if not (dry_run or uninstall):
         _say_what_is_next(layout, start=start)
@@ -98,12 +99,15 @@ def _layout(folder: Path | None, settings: dict[str, str]) -> Layout:
 def _as_it_is(layout: Layout) -> Layout:
     from dataclasses import replace
 
-    from router.configfile import BadConfiguration, load
+    from installer.plan import configuration
+    from installer.variables import read
+    from router.configfile import BadConfiguration
 
     if not layout.env_file.exists():
         return layout
     try:
-        return replace(layout, root=load(None, {}, env_file=layout.env_file).dicom_root)
+        values = read(layout.env_file.read_text(encoding="utf-8"))
+        return replace(layout, root=configuration(values).dicom_root)
     except BadConfiguration as error:
         _end(error.problems)
 

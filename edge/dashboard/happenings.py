@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -68,12 +68,14 @@ def _is_in(done: set[tuple[str, str, int]], one: Happening) -> bool:
 def _add(found: dict[tuple[str, ...], Happening], one: Happening) -> None:
     """The same thing on the same day is one, whatever else there was in between."""
     day = str(int(one.last_at // 86400))
-    name = (one.key, one.name, one.about, one.code, one.who, day)
+    apart = one.code if one.key.startswith("action") else ""  # an alarm and its alert are one
+    name = (one.key, one.name, one.about, apart, one.who, day)
     before = found.get(name)
-    first_at, count = (before.first_at, before.count + 1) if before else (one.first_at, 1)
-    found[name] = Happening(
-        one.key, one.level, one.name, one.about, one.code, first_at, one.last_at, count, one.who
-    )
+    if before is None:
+        found[name] = one
+        return
+    code = one.code or before.code
+    found[name] = replace(one, code=code, first_at=before.first_at, count=before.count + 1)
 
 
 def _of_the_log(log: Path | None) -> Iterator[Happening]:

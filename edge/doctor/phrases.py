@@ -57,7 +57,7 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
         "accepted with a syntax that was not proposed",
     ),
     # any step
-    "skipped.needs": ("Não foi feito: depende de “{step}”.", "Not done: it needs “{step}”."),
+    "skipped.needs": ("Depende de “{step}”.", "It needs “{step}”."),
     "too_long.found": ("Sem resposta em {seconds} s.", "No answer within {seconds} s."),
     "too_long.advice": (
         "O equipamento aceita a conexão e não responde. Reinicie o serviço dele; se voltar a acontecer, fale"
@@ -103,9 +103,9 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = {
         " whether the machine is on and has its cable.",
     ),
     "ping.impossible": (
-        "Não foi feito: este usuário não pode enviar ping, e o programa ping não está instalado ou também não"
-        " pode. Não é preciso: a porta TCP diz mais.",
-        "Not done: this user may not ping, and the program ping is not there or may not either. It is not"
+        "Este usuário não pode enviar ping, e o programa ping não está instalado ou também não pode. Não é"
+        " preciso: a porta TCP diz mais.",
+        "This user may not ping, and the program ping is not there or may not either. It is not"
         " needed: the TCP port says more.",
     ),
     # port

@@ -14,11 +14,14 @@ from router.database import FILE_NAME
 from router.spool import FOLDER_NAME
 
 _MOST_SENDERS: Final = 64
-_LATEST: Final = 5000
+_LATEST: Final = 20_000
+_LATEST_KINDS: Final = 5000
 _BUSY_S: Final = 2.0
 _SENDERS: Final = (
-    "SELECT calling_ae_title, address, max(started_at), count(*) FROM associations"
-    " GROUP BY calling_ae_title, address ORDER BY max(started_at) DESC LIMIT ?"
+    "SELECT a.calling_ae_title, a.address, max(a.started_at), count(*) FROM (SELECT DISTINCT association_id"
+    " FROM (SELECT association_id FROM instances ORDER BY number DESC LIMIT ?)) i"
+    " JOIN associations a ON a.id = i.association_id"
+    " GROUP BY a.calling_ae_title, a.address ORDER BY max(a.started_at) DESC"
 )
 _KINDS: Final = (
     "SELECT sop_class_uid, transfer_syntax_uid, count(*) FROM"
@@ -38,13 +41,13 @@ class Sender:
 
 
 def senders(root: Path) -> list[Sender]:
-    """The latest first, 64 at most; none where there are no rows that can be read."""
-    return [Sender(*row) for row in _rows(root, _SENDERS, _MOST_SENDERS)]
+    """Of the latest 20,000 instances, the latest first, 64 at most; none where no rows can be read."""
+    return [Sender(*row) for row in _rows(root, _SENDERS, _LATEST)[:_MOST_SENDERS]]
 
 
 def kinds(root: Path) -> list[Kind]:
     """SOP class and transfer syntax of the latest 5000 instances, the most frequent first."""
-    found = (Kind(str(row[0]), str(row[1])) for row in _rows(root, _KINDS, _LATEST))
+    found = (Kind(str(row[0]), str(row[1])) for row in _rows(root, _KINDS, _LATEST_KINDS))
     return [kind for kind in found if all(map(is_valid_uid, kind))]
 
 

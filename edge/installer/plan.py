@@ -11,8 +11,8 @@ from installer import steps, units, variables
 from installer.layout import Layout
 from installer.steps import Step
 from ponte.errors import InvalidRequest
-from router.config import EVERYWHERE
-from router.configfile import load
+from router.config import EVERYWHERE, RouterConfig
+from router.configfile import FILE_VARIABLE, load
 
 _OWNER_ONLY = 0o700
 _GENERATED_BYTES = 12
@@ -52,28 +52,19 @@ def install(
     `.env` cannot hold.
     """
     plan = Plan()
-    if layout.env_file.exists():
-        there = layout.env_file.read_text(encoding="utf-8")
-        plan.different = variables.difference(there, settings)
-        found = load(_yaml(variables.read(there)), {}, env_file=layout.env_file)
-    else:
-        given = _together(settings)
-        values = {"DICOM_ROOT": str(layout.root), **given, **_passwords(given, plan, page=password)}
-        written = steps.File(layout.env_file, _text(values), 0o600, layout.user)
-        found = load(_yaml(values), values)
+    env_file = _env_file(layout, settings, plan, page=password)
+    found = configuration(variables.read(env_file.text))
     if layout.is_system:
         plan.steps.append(steps.SystemUser(layout.user, run))
     plan.steps += [
-        steps.Folder(layout.configuration, 0o755 if not layout.is_system else 0o750, layout.user),
+        steps.Folder(layout.configuration, 0o750 if layout.is_system else 0o755, layout.user),
         steps.Folder(layout.root, _OWNER_ONLY, layout.user, closed=True),
         steps.Folder(layout.backups, _OWNER_ONLY, layout.user, closed=True),
         steps.Folder(layout.units, 0o755),
     ]
     if layout.is_system:
         plan.steps.append(steps.Ownership(layout.root, layout.user))
-    plan.steps.append(steps.ReceiptKey(layout.root))
-    if not layout.env_file.exists():
-        plan.steps.append(written)
+    plan.steps += [steps.ReceiptKey(layout.root), env_file]
     for name, unit in units.texts(layout, program, found.grace_s).items():
         plan.steps.append(steps.File(layout.units / name, unit, 0o644))
     if layout.command:
@@ -81,6 +72,17 @@ def install(
     if layout.is_system and plan.said():
         plan.steps.append(steps.Command(["systemctl", "daemon-reload"], run))
     return plan
+
+
+def _env_file(layout: Layout, settings: Mapping[str, str], plan: Plan, *, page: bool) -> steps.File:
+    """The `.env` as it is to be: as it is, where it is there."""
+    if layout.env_file.exists():
+        there = layout.env_file.read_text(encoding="utf-8")
+        plan.different = variables.difference(there, settings)
+        return steps.File(layout.env_file, there, 0o600, layout.user)
+    given = _together(settings)
+    values = {"DICOM_ROOT": str(layout.root), **given, **_passwords(given, plan, page=page)}
+    return steps.File(layout.env_file, _text(values), 0o600, layout.user)
 
 
 def uninstall(layout: Layout, run: steps.Run = steps.run) -> Plan:
@@ -97,10 +99,11 @@ def uninstall(layout: Layout, run: steps.Run = steps.run) -> Plan:
     return plan
 
 
-def _yaml(values: Mapping[str, str]) -> Path | None:
-    """The YAML file, where it is there by now."""
-    path = Path(values.get("ROUTER_CONFIG", ""))
-    return path if path.is_file() else None
+def configuration(values: Mapping[str, str]) -> RouterConfig:
+    """What a router makes of these variables. The YAML file that they name counts where it is there by now:
+    for a container they name it as the container sees it. Raises `BadConfiguration`."""
+    path = Path(values.get(FILE_VARIABLE, ""))
+    return load(path if path.is_file() else None, {**values, FILE_VARIABLE: ""})
 
 
 def _together(settings: Mapping[str, str]) -> dict[str, str]:

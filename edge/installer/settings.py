@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+_MOST_BYTES = 1 << 20
 _OF_DASHBOARD = ("DASHBOARD_TLS_CERTIFICATE", "DASHBOARD_TLS_KEY")
 
 
@@ -25,13 +26,13 @@ def read_settings(files: Sequence[Path]) -> list[Setting]:
     """These files and what they name, each once. Raises `OSError` for one that cannot be read."""
     found: dict[Path, Setting] = {}
     taken: set[str] = set()
-    for path in files:
-        named = [path, *_named_by(path)]
-        for one in named:
-            if one.absolute() in found or not one.is_file():
-                continue
-            name = _free(one.name, taken)
-            found[one.absolute()] = Setting(name, one.absolute(), one.read_bytes())
+    left = list(files)
+    while left:
+        path = left.pop(0).absolute()
+        if path in found or not path.is_file():
+            continue
+        found[path] = Setting(_free(path.name, taken), path, path.read_bytes())
+        left += _named_by(path)
     return list(found.values())
 
 
@@ -46,6 +47,9 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _named_by(path: Path) -> Iterator[Path]:
+    """Keys and certificates name nothing."""
+    if path.suffix not in (".yaml", ".yml", ".env", "") or path.stat().st_size > _MOST_BYTES:
+        return
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix in (".yaml", ".yml"):
         yield from _in_yaml(yaml.safe_load(text))

@@ -55,14 +55,15 @@ def quoted(value: str) -> str:
 def difference(there: str, wanted: Mapping[str, str]) -> list[str]:
     """What a `.env` says otherwise than it was wanted, and what it does not have yet, a line each, secrets
     hidden: `- NAME=value` is there, `+ NAME=value` would be."""
-    found = read(there)
+    found, named = read(there), {match[1] for match in _matches(there)}
     lines: list[str] = []
     for name, default in known().items():
         value = wanted.get(name, default)
-        if name not in found and (default or name in wanted):
+        if name not in named:
             lines.append(f"+ {name}={_shown(name, value)}")
-        elif name in wanted and found[name] != value:
-            lines += [f"- {name}={_shown(name, found[name])}", f"+ {name}={_shown(name, value)}"]
+        elif name in wanted and found.get(name, default) != value:
+            before = found.get(name, default)
+            lines += [f"- {name}={_shown(name, before)}", f"+ {name}={_shown(name, value)}"]
     return lines
 
 

@@ -30,7 +30,7 @@ Há imagens que esperam {minutes} min para ir a {subject}
 
 1. Veja no painel se {subject} está lento, pausado ou caído.
 2. Pausado por alguém? ponte router resume {subject}.
-3. Um exame urgente pode passar à frente: ponte router prioritise.
+3. Um exame urgente pode passar à frente: ponte router prioritise UID.
 """,
     "NOT_PLANNED": """
 Há imagens há {minutes} min sem destino decidido
@@ -58,7 +58,7 @@ Os equipamentos guardam os exames e tentam de novo.
 
 1. disk: veja o espaço livre e os destinos caídos.
 2. queue: veja o alerta sobre gravação.
-3. draining: ponte router undrain, quando a manutenção terminar.
+3. draining: ponte router drain --end, quando a manutenção terminar.
 """,
     "CANNOT_COMMIT": """
 O box não consegue gravar o que recebe
@@ -83,7 +83,8 @@ Há {count} na quarentena: {reasons}. Não foram encaminhados; estão guardados 
 {count} imagens não foram aceitas por {subject} e não serão tentadas de novo sem alguém. Estão no disco.
 
 1. Veja no painel, no estudo, o que o destino respondeu.
-2. Corrija a causa e reenvie: ponte router retry {subject}. Ou dispense: ponte router dismiss {subject}.
+2. Corrija a causa e reenvie: ponte router retry --destination {subject}.
+3. Ou dispense o envio: ponte router dismiss --destination {subject}.
 """,
     "CERTIFICATE_EXPIRES": """
 O certificado de {subject} vence em {days} dia(s)
@@ -136,7 +137,7 @@ Images have waited {minutes} min for {subject}
 
 1. See on the dashboard whether {subject} is slow, paused or down.
 2. Paused by somebody? ponte router resume {subject}.
-3. An urgent exam can go first: ponte router prioritise.
+3. An urgent exam can go first: ponte router prioritise UID.
 """,
     "NOT_PLANNED": """
 Nobody has decided for {minutes} min where images go
@@ -164,7 +165,7 @@ Modalities keep their exams and try again.
 
 1. disk: see the free space and destinations that are down.
 2. queue: see the alert about writing.
-3. draining: ponte router undrain, once the maintenance is over.
+3. draining: ponte router drain --end, once the maintenance is over.
 """,
     "CANNOT_COMMIT": """
 The box cannot write what it receives
@@ -190,8 +191,8 @@ keep it and try again.
 disk.
 
 1. See on the dashboard, at the study, what the destination answered.
-2. Mend the cause and send again: ponte router retry {subject}. Or let go: ponte router dismiss
-   {subject}.
+2. Mend the cause and send again: ponte router retry --destination {subject}.
+3. Or let them go: ponte router dismiss --destination {subject}.
 """,
     "CERTIFICATE_EXPIRES": """
 The certificate of {subject} expires in {days} day(s)

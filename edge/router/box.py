@@ -14,6 +14,7 @@ from ponte.errors import InvalidRequest
 from ponte.quarantine import FolderQuarantine
 from router import delivery_rows
 from router.alerts import Alerts, Sources
+from router.bringing import Bringing
 from router.cloudwatch import CloudWatch
 from router.commitment import Commitments, NetworkSender
 from router.committing import Reports
@@ -194,7 +195,8 @@ class Box:
     def _watch_target(self, watch: WatchConfig) -> WatchTarget:
         """Raises `InvalidRequest` where the inbox was taken out of the configuration."""
         if watch.to_inbox is None:
-            return ZipQueue(self.intake, self.config.ae_title).target(self.quarantine)
+            bring = partial(Bringing, self.intake)
+            return ZipQueue(bring, self.config.ae_title).target(self.quarantine)
         name = watch.to_inbox
         lane = self.forwarder.lanes.get(name)
         if lane is None or not isinstance(lane.target, Inbox):

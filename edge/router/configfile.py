@@ -32,6 +32,9 @@ ENVIRONMENT: Final[Mapping[str, str]] = {
 """Variables and what they set. `HTR_IP`, `SCP_PORT` and `SCP_SECOND_PORT` make the listeners."""
 
 
+FILE_VARIABLE: Final = "ROUTER_CONFIG"
+"""Names the YAML file where nobody else does."""
+
 _FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 
@@ -48,6 +51,8 @@ class BadConfiguration(InvalidRequest):
 def load(path: Path | None, environment: Mapping[str, str], *, env_file: Path | None = None) -> RouterConfig:
     """The configuration. Raises `BadConfiguration`."""
     variables = {**_read_env_file(env_file), **environment}
+    if path is None and (named := variables.get(FILE_VARIABLE, "").strip()):
+        path = Path(named)
     values = _read_yaml(path)
     problems: list[str] = []
     for variable, name in ENVIRONMENT.items():

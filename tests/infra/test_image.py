@@ -26,7 +26,7 @@ from tests.corpus import ROOT
 from tests.hazards.test_router_backup import archive
 from tests.hazards.test_router_service import outgoing, send
 
-pytestmark = pytest.mark.image
+pytestmark = [pytest.mark.image, pytest.mark.exhaustive]
 
 ENTER = Path(__file__).with_name("enter.sh")
 USER = "10001"
@@ -125,6 +125,20 @@ def test_it_has_what_the_edge_needs_and_nothing_else(image: Image) -> None:
     }  # fmt: skip
     done = image.run("ponte", "--version")
     assert (done.returncode, done.stdout[:5]) == (0, "Ponte"), done.stderr
+
+
+def test_it_decodes_every_transfer_syntax(image: Image) -> None:
+    done = image.run("ponte", "doctor", "--decoders", "--json")
+    assert done.returncode == 0, done.stderr or done.stdout
+
+
+def test_it_installs_and_draws_its_card(image: Image) -> None:
+    done = image.run("ponte", "router", "install", "--folder", "/home/dicom/box", "--yes")
+    assert done.returncode == 0, done.stderr
+    card = image.run("ponte", "router", "card", "-o", "/home/dicom/card.pdf")
+    assert card.returncode == 0, card.stderr
+    assert (image.volume / "card.pdf").read_bytes().startswith(b"%PDF-")
+    shutil.rmtree(image.volume / "box")
 
 
 def test_nobody_writes_but_into_the_volume(image: Image) -> None:

@@ -365,6 +365,7 @@ def test_modalities_are_asked_little_and_stored_to_where_it_is_allowed(tmp_path:
 def test_who_sent_and_has_no_entry_is_shown_with_what_cannot_be_asked(tmp_path: Path) -> None:
     store = Store(tmp_path / "root")
     store.committer.run(lambda database: database.open_association(FACTS))
+    assert store.send(make_ct()) == 0
     store.close()
     chosen = subjects(configured(tmp_path, ""), [f"{FACTS.calling_ae_title}@{FACTS.address}"])
     chosen = [

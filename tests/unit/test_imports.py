@@ -31,6 +31,7 @@ FORBIDDEN = {
     "functions/render": {"callback", "zip_ingest", "infra", "cli"},
     "functions/zip_ingest": {"callback", "render", "infra", "cli", "numpy", "pynetdicom"},
     "edge/installer": {"callback", "zip_ingest", "classify", "dashboard", "infra", "cli"},
+    "edge/doctor": {"render", "callback", "zip_ingest", "dashboard", "infra", "cli"},
     "edge/router": {"render", "callback", "zip_ingest", "infra", "cli"},
 }  # fmt: skip
 

@@ -39,13 +39,14 @@ class Arrived:
     done: int
     waiting: int
     failed: int
+    dismissed: int = 0
 
 
 def arrived(one: StudyDelivery) -> Arrived:
     """What matters first: what failed, then what waits."""
     done, failed = one.sent + one.committed + one.skipped, one.refused + one.given_up
-    level = "bad" if failed else "info" if one.waiting else "ok"
-    return Arrived(one.destination, level, done, one.waiting, failed)
+    level = "bad" if failed else "info" if one.waiting else "warn" if one.dismissed else "ok"
+    return Arrived(one.destination, level, done, one.waiting, failed, one.dismissed)
 
 
 def page(request: Request) -> Response:

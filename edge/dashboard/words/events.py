@@ -171,6 +171,20 @@ TEXTS: Final = {
     ),
     "event.alarm.ALERTS_NOT_NOTED": ("Alertas não puderam ser anotados", "Alerts could not be noted"),
     "event.alarm.METRICS_NOT_SENT": ("Métricas não foram à AWS", "Metrics did not get to AWS"),
+    "event.alarm.WATCHER_FAILED": (
+        "A pasta de ZIPs não pode ser observada",
+        "The ZIP folder cannot be watched",
+    ),
+    "event.alarm.WATCHER_FAILED.do": (
+        "Veja nos registros o motivo, em geral uma pasta sem acesso; o roteador segue recebendo e tenta de novo.",
+        "The log says why, mostly a folder out of reach; the router goes on receiving and tries again.",
+    ),
+    "event.alarm.ARCHIVE_NOT_TAKEN": (
+        "Um ZIP não pode ser retirado da pasta",
+        "A ZIP cannot be taken out of its folder",
+    ),
+    "event.alarm.ARCHIVE_FAILING": ("Um ZIP falha repetidamente", "A ZIP fails again and again"),
+    "event.alarm.ARCHIVE_QUARANTINED": ("Um ZIP foi para a quarentena", "A ZIP went into quarantine"),
     "event.alarm.NOT_RELOADED": ("A configuração nova não foi aceita", "The new configuration was not taken"),
     "event.alarm.NOT_RELOADED.do": (
         "Rode ponte router check-config: ele diz o que está errado.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from router.alert_texts import WORDS
 from tests.mail_server import MailServer
 
 
@@ -59,3 +61,14 @@ def test_one_who_is_not_taken_is_named() -> None:
         result = alert_test(email(server.port))
     assert result.exit_code == 1
     assert "does not take b@clinic.example" in result.stderr
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_the_commands_that_an_alert_names_are_there(language: str) -> None:
+    text = " ".join(WORDS[language].values())
+    named = set(re.findall(r"ponte ((?:router )?[a-z-]+)((?: --[a-z]+)*)", text))
+    assert len(named) > 5
+    for command, options in named:
+        found = CliRunner().invoke(app, [*command.split(), "--help"])
+        assert found.exit_code == 0, command
+        assert all(option in found.output for option in options.split()), (command, options)

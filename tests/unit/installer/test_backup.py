@@ -138,7 +138,7 @@ def test_settings_bring_what_they_name_each_once(tmp_path: Path) -> None:
         f"listeners:\n- {{port: 2762, tls: {tls}}}\n"
         f"destinations:\n- {{name: a, password_file: {tmp_path}/password}}\n"
     )
-    found = {one.name: one.path for one in read_settings([env, yaml])}
+    found = {one.name: one.path for one in read_settings([env])}
     names = {".env": env, "router.yaml": yaml, "password": tmp_path / "password"}
     keys = {"key.pem": tmp_path / "key.pem", "2-key.pem": tmp_path / "a/key.pem"}
     assert found == names | keys

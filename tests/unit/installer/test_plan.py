@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -260,3 +262,34 @@ def test_an_old_root_is_shut_to_others(tmp_path: Path, system: System) -> None:
     layout.root.chmod(0o755)
     done(layout, system)
     assert mode(layout.root) == 0o700
+
+
+def test_on_a_terminal_it_asks_once_and_not_where_settings_are(tmp_path: Path) -> None:
+    box = tmp_path / "box"
+    answers = ["127.0.0.1", "11112", "", "10.0.0.9", "", "", str(tmp_path / "images")]
+    said = on_a_terminal(["--folder", str(box)], answers)
+    assert "AE title of the PACS (TARGET_AET) [ZEROCLICK]" in said
+    config = load(None, {}, env_file=box / ".env")
+    assert (config.target.host, config.target.ae_title) == ("10.0.0.9", "ZEROCLICK")
+    assert config.dicom_root == tmp_path / "images"
+    assert "nothing to do" in on_a_terminal(["--folder", str(box)], [])
+
+
+def on_a_terminal(arguments: list[str], answers: list[str]) -> str:
+    """Run the command as a person does; each answer follows a question."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "router", "install", *arguments],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    said, left = "", list(answers)
+    with contextlib.suppress(OSError):  # what a terminal says when nobody is there any more
+        while piece := os.read(ours, 4096):
+            said += piece.decode()
+            if said.endswith(": ") and left:
+                os.write(ours, left.pop(0).encode() + b"\n")
+    os.close(ours)
+    assert (process.wait(30), left) == (0, []), said
+    return said

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from installer import variables
-from router.configfile import ENVIRONMENT, load
+from router.configfile import ENVIRONMENT, FILE_VARIABLE, load
 from tests.corpus import ROOT
 
 LISTENERS = {"HTR_IP", "SCP_PORT", "SCP_SECOND_PORT"}
@@ -64,7 +64,7 @@ def texts(nodes: list[ast.expr] | list[ast.AST]) -> set[str]:
 
 
 def test_the_example_has_every_variable_that_is_read_and_none_more() -> None:
-    read = set(ENVIRONMENT) | LISTENERS | OF_BOTO3 | read_by_code() | named_in_compose()
+    read = {FILE_VARIABLE} | set(ENVIRONMENT) | LISTENERS | OF_BOTO3 | read_by_code() | named_in_compose()
     assert set(variables.known()) == read
 
 
@@ -101,5 +101,5 @@ def test_a_difference_hides_secrets() -> None:
 
 
 def test_what_a_file_of_an_older_version_lacks_is_said() -> None:
-    there = variables.filled({}).replace("TARGET_PORT=4243\n", "")
+    there = variables.filled({}).replace("#TARGET_PORT=4243\n", "")
     assert variables.difference(there, {}) == ["+ TARGET_PORT=4243"]

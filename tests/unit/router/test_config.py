@@ -209,3 +209,15 @@ def test_what_is_allowed_and_seldom_meant_is_said() -> None:
     said = " ".join(RouterConfig(alerts=alerts).warnings())
     for part in ("alerts.email.security is none", "a username or a password", "alerts.webhook has no secret"):
         assert part in said
+
+
+def test_a_variable_names_the_yaml_file_where_nobody_else_does(tmp_path: Path) -> None:
+    named, other, env_file = (tmp_path / name for name in ("named.yaml", "other.yaml", ".env"))
+    named.write_text("grace_s: 7\n")
+    other.write_text("grace_s: 8\n")
+    env_file.write_text(f"ROUTER_CONFIG={named}\n")
+    assert load(None, {}, env_file=env_file).grace_s == 7
+    assert load(other, {}, env_file=env_file).grace_s == 8
+    assert load(None, {"ROUTER_CONFIG": ""}, env_file=env_file).grace_s == 25
+    with pytest.raises(BadConfiguration, match="cannot be read"):
+        load(None, {"ROUTER_CONFIG": str(tmp_path / "missing.yaml")})
