@@ -111,7 +111,8 @@ def delete_page(request: Request) -> Response:
     with request.app.state.views() as views:
         study = _study(request, views)
     operators_only(request)
-    unsent = max((one.waiting + one.refused + one.given_up for one in study.destinations), default=study.kept)
+    places = [arrived(one) for one in study.destinations]
+    unsent = max((one.waiting + one.failed + one.dismissed for one in places), default=study.kept)
     return render(request, "delete.html", study=study, base=_path(study.study_instance_uid), unsent=unsent)
 
 
