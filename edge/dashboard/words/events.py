@@ -195,11 +195,6 @@ TEXTS: Final = {
         "The log could not be written to its file",
     ),
     "event.action.told": ("Comando: {name}", "Command: {name}"),
-    "event.alarm.WATCHER_FAILED": ("Falha na pasta de ZIPs", "The ZIP folder failed"),
-    "event.alarm.WATCHER_FAILED.do": (
-        "Veja o Registro e a pasta de ZIPs.",
-        "See the Log and the ZIP folder.",
-    ),
     "event.alarm.RECEIPT_KEY": (
         "A chave dos recibos não pode ser usada",
         "The key of the receipts cannot be used",
