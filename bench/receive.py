@@ -2,7 +2,7 @@
 
 Each run has a server and a folder of its own, and instances that it has not seen. Senders and server share
 the machine. The router checks, fsyncs and commits each instance before it answers; the others do not (Orthanc
-is asked to).
+is asked to). CPU and memory are those of all processes of a server together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -28,6 +28,8 @@ from ponte_net.scu import Peer, Scu
 
 SERVERS = {
     "ours": "ours",
+    "ours-2": "ours, 2 processes carry",
+    "ours-3": "ours, 3 processes carry",
     "unsynced": "ours, files alone (no check, fsync or commit)",
     "storescp": "storescp +B",
     "orthanc": "Orthanc",
@@ -176,25 +178,35 @@ def _has_socket(files: Path, inodes: set[str]) -> bool:
 
 
 def cpu_of(pid: int) -> float:
-    """Seconds of the processor that the process and its children took, also those it has not waited for."""
-    ticks = 0
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if folder.name == str(pid):
-                ticks += sum(map(int, fields[11:15]))
-            elif fields[1] == str(pid):
-                ticks += sum(map(int, fields[11:13]))
+    """Seconds of the processor that the process and those it started took, also those that have ended."""
+    ticks = sum(sum(map(int, fields[11:15])) for fields in _family(pid).values())
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def pss_of(pid: int) -> float:
-    """Its share of the memory it has, in MiB."""
-    rollup = Path("/proc", str(pid), "smaps_rollup").read_text()
-    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
+    """Their share of the memory they have, in MiB."""
+    return sum(_pss(one) for one in _family(pid))
+
+
+def _pss(pid: int) -> float:
+    try:
+        rollup = Path("/proc", str(pid), "smaps_rollup").read_text()
+    except OSError:  # it has ended
+        return 0.0
+    return sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
+
+
+def _family(pid: int) -> dict[int, list[str]]:
+    """The process and all that came of it and are there: the fields of proc(5) behind their names."""
+    fields: dict[int, list[str]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError):
+                fields[int(folder.name)] = (folder / "stat").read_text().rpartition(")")[2].split()
+    found = [pid]
+    for parent in found:
+        found += [one for one, values in fields.items() if int(values[1]) == parent]
+    return {one: fields[one] for one in found}
 
 
 def _medians(runs: Sequence[Figures]) -> Figures:

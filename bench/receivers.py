@@ -10,6 +10,7 @@ import itertools
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from pynetdicom import AE, AllStoragePresentationContexts, evt
@@ -18,30 +19,43 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from ponte.filemeta import part10_head
 from ponte.quarantine import FolderQuarantine
+from router.config import DiskConfig, LimitsConfig, ListenerConfig, RouterConfig
 from router.counters import Counters
 from router.intake import DiskLimits, SpoolIntake
+from router.listen import listen
 from router.listener import Endpoint
-from router.reception import SUCCESS, Asked, AssociationFacts, Ending, Intake, Reception, Referenced
+from router.reception import SUCCESS, Asked, AssociationFacts, Ending, Reception, Referenced
 from router.scp import ConnectionLimits, Scp
 from router.spool import Spool
 from router.startup import open_store
 
 HOST = "127.0.0.1"
+PROCESSES = (2, 3)
 
 
-def ours(port: int, folder: Path) -> None:
-    """The router without its configuration."""
+def ours(port: int, folder: Path, processes: int = 1) -> None:
+    """The router's receiving and nothing else of it; so many processes carry associations."""
     spool = Spool(folder)
     spool.make()
     quarantine, counters = FolderQuarantine(folder), Counters()
     committer, _ = open_store(spool, quarantine)
-    limits = DiskLimits(0, 0)
-    _serve(port, SpoolIntake(spool, committer, quarantine, Nothing(folder), counters, limits=limits))
+    intake = SpoolIntake(spool, committer, quarantine, Nothing(folder), counters, limits=DiskLimits(0, 0, 0))
+    config = RouterConfig(
+        listeners=(ListenerConfig(port, HOST),),
+        dicom_root=folder,
+        limits=LimitsConfig(processes, associations_per_address=64),
+        disk=DiskConfig(0, 0, warning_bytes=0),
+        log_level="WARNING",
+    )
+    listen(config, intake, counters).start()
+    signal.pause()
 
 
 def unsynced(port: int, folder: Path) -> None:
     """The same network side, before an intake that writes files."""
-    _serve(port, Nothing(folder))
+    intake = Nothing(folder)
+    Scp([Endpoint(port, HOST)], intake, connections=ConnectionLimits(64, 64)).start()
+    signal.pause()
 
 
 def pynetdicom(port: int, folder: Path) -> None:
@@ -109,13 +123,9 @@ class _File:
         self._file.close()
 
 
-def _serve(port: int, intake: Intake) -> None:
-    Scp([Endpoint(port, HOST)], intake, connections=ConnectionLimits(64, 64)).start()
-    signal.pause()
-
-
 RECEIVERS: dict[str, Callable[[int, Path], None]] = {
     "ours": ours,
+    **{f"ours-{processes}": partial(ours, processes=processes) for processes in PROCESSES},
     "unsynced": unsynced,
     "pynetdicom": pynetdicom,
 }

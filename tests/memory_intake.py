@@ -17,10 +17,12 @@ from ponte_net.command import CommandSet
 from ponte_net.contexts import Kind
 from router.access import AccessRules
 from router.association import AssociationLimits
+from router.carriers import Carriers
 from router.counters import Counters
 from router.listener import Endpoint
 from router.reception import SUCCESS, Asked, AssociationFacts, Ending, Referenced, RefusedInstance
 from router.scp import ConnectionLimits, Scp
+from tests.carriers import Shared, carriers
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -118,7 +120,7 @@ class MemoryReception:
 class Served:
     """An SCP that listens, and the intake behind it."""
 
-    scp: Scp
+    scp: Scp | Carriers
     intake: MemoryIntake
     counters: Counters
 
@@ -131,14 +133,39 @@ class Served:
         wait_for(lambda: not self.scp.open_associations, timeout_s=20, msg="a connection is not over")
 
 
+PROCESSES = 1
+"""How many carry what is `served`, as far as they are processes: `tests.carriers`."""
+
+
+class _Front:
+    """What the first process has in front of carriers that keep datasets in memory."""
+
+    def __init__(self, intake: MemoryIntake) -> None:
+        self.refuses_associations = intake.refuses_associations
+        self.committer = self.spool = self
+
+    def run_all(self, changes: Sequence[object]) -> None:
+        assert not changes
+
+    def sweep_marked(self, mark: str) -> None:
+        pass
+
+
+def _made(intake: MemoryIntake, endpoints: Sequence[Endpoint], counters: Counters, **options: Any) -> Any:
+    if PROCESSES == 1:
+        return Scp(endpoints, intake, counters=counters, **options)
+    front: Any = _Front(intake)
+    return carriers(front, tuple(endpoints), counters, intake_of=lambda _: intake, **options)
+
+
 @contextmanager
 def served(
     intake: MemoryIntake | None = None, *, endpoints: Sequence[Endpoint] | None = None, **options: Any
 ) -> Iterator[Served]:
     """Afterwards no thread, file or unfinished reception may be left."""
     threads, files = threading.active_count(), _open_files()
-    intake, counters = intake or MemoryIntake(), Counters()
-    scp = Scp(endpoints or [Endpoint(0, LOOPBACK)], intake, counters=counters, **options)
+    intake, counters = intake or MemoryIntake(), Shared()
+    scp = _made(intake, endpoints or [Endpoint(0, LOOPBACK)], counters, **options)
     scp.start()
     try:
         yield Served(scp, intake, counters)

@@ -209,7 +209,9 @@ class _Paper:
         return f"{self._texts[state]} {self._time(at) if at else self._texts['unknown_time']}"
 
     def _where(self, one: Mapping[str, Any]) -> Iterator[tuple[str, Colour]]:
-        if not one["destinations"]:
+        if one["is_undecided"]:
+            yield self._texts["undecided"], BLACK
+        elif not one["destinations"]:
             yield self._texts["nowhere"], _colour("nowhere")
         for each in one["destinations"]:
             parts = [each["destination"], self._texts[each["state"]], each["status"]]

@@ -132,14 +132,15 @@ class Gate:
         return f"{self.cookie_name}={visitor}; Path=/; HttpOnly; SameSite=Strict"
 
     def _check_host(self, headers: Headers) -> None:
-        """On loopback, where nobody has to log in, a name that was made to point here is not answered."""
-        if self._config.is_loopback and _host(headers.get("host", "")) not in LOOPBACK_NAMES:
+        """Where nobody has to log in, a name that was made to point here is not answered. Where somebody has,
+        the cookie is bound to the right name."""
+        if not self._config.has_password and _host(headers.get("host", "")) not in LOOPBACK_NAMES:
             raise Refusal(421, "error.host")
 
     async def _ask_to_log_in(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         if scope["method"] == "POST" or "text/event-stream" in Headers(scope=scope).get("accept", ""):
             raise Refusal(401, "error.401")
-        wanted = scope["path"] + (f"?{scope['query_string'].decode()}" if scope["query_string"] else "")
+        wanted = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
         response = RedirectResponse(f"/login?next={quote(wanted, safe='')}", 303)
         await response(scope, receive, answer)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
@@ -50,6 +51,12 @@ def note(request: Request, action: str, target: str, outcome: str) -> None:
 def address_of(request: Request) -> str:
     """Who asks, by the connection: never by a header, which anybody can write."""
     return request.client.host if request.client else "unknown"
+
+
+def operators_only(request: Request) -> None:
+    """For a page that a viewer may not see; every POST is an operator's anyway. Raises `HTTPException`."""
+    if request.state.role != "operator":
+        raise HTTPException(403)
 
 
 def _failed(error: PonteError) -> Flash:

@@ -1,7 +1,8 @@
 """Pictures of what is kept: drawn by one process under limits, and kept on the disk as long as the study is.
 
 `.spool/thumbs/<digest of the study's UID>/` has the pictures, and the UID itself in `study`, for their owner
-alone. `sweep` takes away those of studies that are here no more, and the oldest where there are too many.
+alone. `sweep` takes away those of studies that are here no more, and the oldest where there are too many; of
+many studies it looks at some each time.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -28,7 +30,7 @@ from router.views import Views
 
 SMALL: Final = 200
 LARGE: Final = 1024
-MOST_BYTES: Final = 512 << 20
+MOST_BYTES: Final = 256 << 20
 _MEMORY: Final = 4 << 30
 _CPU_S: Final = 1800
 _ANSWER_S: Final = 20.0
@@ -36,6 +38,7 @@ _IDLE_S: Final = 60.0
 _MOST_ANSWER: Final = 8 << 20
 _REMEMBERED: Final = 2000
 _FORGOTTEN_S: Final = 600.0
+_SWEPT_AT_ONCE: Final = 500
 _STUDY = "study"
 
 
@@ -176,7 +179,8 @@ class Thumbs:
         if not self._folder.is_dir():
             return
         with views() as rows:
-            for folder in list(self._folder.iterdir()):
+            folders = list(self._folder.iterdir())
+            for folder in random.sample(folders, min(_SWEPT_AT_ONCE, len(folders))):
                 study = rows.study(_uid_of(folder))
                 if study is None or not study.kept:
                     shutil.rmtree(folder, ignore_errors=True)

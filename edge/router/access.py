@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from threading import Lock
-from typing import Final
+from typing import Final, Protocol
 
 from pynetdicom import sop_class
 
@@ -150,6 +150,18 @@ class Slot:
     address: str
     connection: socket.socket
     is_associated: bool = False
+
+
+class Places(Protocol):
+    """Who gives a connection its slot, as far as the connection knows."""
+
+    def associate(self, slot: Slot) -> bool:
+        """The connection has become an association, unless its place is taken already."""
+        ...
+
+    def give_back(self, slot: Slot) -> None:
+        """The connection is over. Harmless when repeated."""
+        ...
 
 
 class Slots:

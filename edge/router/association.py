@@ -26,8 +26,8 @@ from router.access import (
     CONGESTED,
     STORAGE_COMMITMENT,
     Access,
+    Places,
     Slot,
-    Slots,
     is_echo_alone,
     roles_for,
 )
@@ -95,7 +95,7 @@ class Conversation:
         self,
         connection: socket.socket,
         slot: Slot,
-        slots: Slots,
+        places: Places,
         *,
         listener: str,
         tls: ssl.SSLContext | None,
@@ -106,7 +106,7 @@ class Conversation:
     ) -> None:
         self._connection = connection
         self._slot = slot
-        self._slots = slots
+        self._places = places
         self._listener = listener
         self._tls = tls
         self._access = access
@@ -138,7 +138,7 @@ class Conversation:
             log.error("association failed", extra={"code": type(error).__name__})
         finally:
             self._connection.close()
-            self._slots.give_back(self._slot)
+            self._places.give_back(self._slot)
 
     def _converse(self) -> None:
         limits = self._limits
@@ -200,7 +200,7 @@ class Conversation:
             return AT_LIMIT
         why = None if is_echo_alone(asked) else self._intake.refuses_associations()
         if why is None:
-            return None if self._slots.associate(self._slot) else CONGESTED
+            return None if self._places.associate(self._slot) else CONGESTED
         return AT_LIMIT if why == "disk" else CONGESTED
 
     def _reject(self, asked: Request, rejection: Rejection) -> None:

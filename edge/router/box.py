@@ -14,6 +14,7 @@ from ponte.errors import InvalidRequest
 from ponte.quarantine import FolderQuarantine
 from router import delivery_rows
 from router.alerts import Alerts, Sources
+from router.bringing import Bringing
 from router.cloudwatch import CloudWatch
 from router.commitment import Commitments, NetworkSender
 from router.committing import Reports
@@ -29,7 +30,6 @@ from router.housekeeping import Housekeeping
 from router.intake import DiskLimits, SpoolIntake
 from router.live import Live
 from router.parts import Part, Parts, Renewed, Runs
-from router.reception import Intake
 from router.savepoint import run_apart
 from router.spool import Spool
 from router.startup import open_store
@@ -39,7 +39,7 @@ from router.views import Views
 from router.zipwatch import ZipInbox, ZipQueue, ZipWatch
 from watcher.service import Target as WatchTarget
 
-Listen = Callable[[RouterConfig, Intake, Counters], Runs]
+Listen = Callable[[RouterConfig, SpoolIntake, Counters], Runs]
 """Makes the associations' side: it listens from its `start` on; its `stop` lets nobody in any more, waits for
 the associations that are there, and aborts those that are left."""
 
@@ -194,7 +194,8 @@ class Box:
     def _watch_target(self, watch: WatchConfig) -> WatchTarget:
         """Raises `InvalidRequest` where the inbox was taken out of the configuration."""
         if watch.to_inbox is None:
-            return ZipQueue(self.intake, self.config.ae_title).target(self.quarantine)
+            bring = partial(Bringing, self.intake)
+            return ZipQueue(bring, self.config.ae_title).target(self.quarantine)
         name = watch.to_inbox
         lane = self.forwarder.lanes.get(name)
         if lane is None or not isinstance(lane.target, Inbox):

@@ -20,8 +20,8 @@ from typing import Literal
 from ponte.errors import PonteError, TransientError
 from router.database import Database, DatabaseDamaged, Instance, Study, checkpoint, opened_again
 from router.failpoint import failpoint
-from router.reception import AssociationFacts
-from router.spool import Partial, Spool
+from router.reception import AssociationFacts, Ending
+from router.spool import Incoming, Spool
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +45,17 @@ class Change:
     committed: bool = False
     error: Exception | None = None
 
+    def check(self) -> None:
+        """Raises `NotCommitted` for what is not durable."""
+        if not self.committed:
+            raise NotCommitted(f"It could not be made durable: {_why(self.error)}") from self.error
+
 
 @dataclass(slots=True)
 class Arrival(Change):
     """An instance that was received: a synced file, and the row it is to have but for its place."""
 
-    partial: Partial = field(kw_only=True)
+    partial: Incoming = field(kw_only=True)
     instance: Instance = field(kw_only=True)
     study: Study = field(kw_only=True)
     facts: AssociationFacts = field(kw_only=True)
@@ -80,7 +85,7 @@ class Committer:
         return not self._suspect or time.monotonic() - self._failed_at > _RETRY_S
 
     def arrive(
-        self, partial: Partial, instance: Instance, study: Study, facts: AssociationFacts
+        self, partial: Incoming, instance: Instance, study: Study, facts: AssociationFacts
     ) -> Settlement:
         """Keep an instance, or say that it is here already, or that another of its UID is.
 
@@ -95,6 +100,22 @@ class Committer:
         change = Change(apply)
         self._submit(change)
         return change.result
+
+    def run_all(self, changes: Sequence[Change]) -> None:
+        """All of these within one commit, and what else waits; each says for itself what became of it."""
+        with self._guard:
+            self._waiting += changes
+        with self._turn:
+            if not all(change.taken for change in changes):
+                self._commit_waiting()
+
+    def close_association(self, association_id: str, how: Ending, ended_at: float) -> None:
+        """Note how and when it ended. Raises `NotCommitted`."""
+        self.run(lambda database: database.close_association(association_id, how, ended_at))
+
+    def note_quarantined(self, row: Sequence[object], study_instance_uid: str) -> None:
+        """See `Database.note_quarantined`. Raises `NotCommitted`."""
+        self.run(lambda database: database.note_quarantined(row, study_instance_uid))
 
     def remove(self, sop_instance_uid: str) -> bool:
         """Let an instance go that nobody needs any more; False where none is kept. Raises `NotCommitted`.
@@ -126,13 +147,8 @@ class Committer:
             self._database.close()
 
     def _submit(self, change: Change) -> None:
-        with self._guard:
-            self._waiting.append(change)
-        with self._turn:
-            if not change.taken:
-                self._commit_waiting()
-        if not change.committed:
-            raise NotCommitted(f"It could not be made durable: {_why(change.error)}") from change.error
+        self.run_all([change])
+        change.check()
 
     def _commit_waiting(self) -> None:
         """Only in turn. What fails, fails for all that waited; that nobody says so is no success either."""

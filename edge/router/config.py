@@ -117,6 +117,10 @@ def _namespace(value: str) -> str:
     return "" if _NAMESPACE.fullmatch(value) else f"{value!r} is no CloudWatch namespace of ours"
 
 
+def _processes(value: int) -> str:
+    return "" if 0 <= value <= 64 else f"{value} is no number of processes; expected 0 to 64"
+
+
 def _problem(attempt: Callable[[], object], text: str) -> str:
     try:
         attempt()
@@ -169,8 +173,9 @@ class AccessConfig:
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
-    """What associations may take."""
+    """What associations may take, and how many processes carry them: 0 for one for each core, 4 at most."""
 
+    processes: int = _checked(_processes, 1)
     associations: int = _checked(_positive, 64)
     associations_per_address: int = _checked(_positive, 16)
     max_pdu_bytes: int = _checked(_pdu, 131072)

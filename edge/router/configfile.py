@@ -55,16 +55,7 @@ def load(path: Path | None, environment: Mapping[str, str], *, env_file: Path | 
         path = Path(named)
     values = _read_yaml(path)
     problems: list[str] = []
-    for variable, name in ENVIRONMENT.items():
-        if value := _variable(variable, variables, problems):
-            _set(values, name, value)
-    if variables.get("LOG_FILE", "none").strip() == "":
-        values["log_file"] = ""
-    listeners = _listeners(variables, problems)
-    if listeners and "listeners" in values:
-        problems.append("listeners: HTR_IP or SCP_PORT is set as well; expected one of the two ways")
-    elif listeners:
-        values["listeners"] = listeners
+    _set_all(values, variables, problems)
     destinations, matching = values.pop("destinations", None), values.pop("matching", "all")
     watch = _watch(values.pop("watch", None), path, problems)
     config = _build(RouterConfig, values, "", problems)
@@ -78,6 +69,20 @@ def load(path: Path | None, environment: Mapping[str, str], *, env_file: Path | 
     if destinations is None or "target" in values:
         found = (_target(config), *found)
     return replace(config, destinations=found, matching=matching, watch=watch)
+
+
+def _set_all(values: dict[str, Any], variables: Mapping[str, str], problems: list[str]) -> None:
+    """What the variables say, over what the file says."""
+    for variable, name in ENVIRONMENT.items():
+        if value := _variable(variable, variables, problems):
+            _set(values, name, value)
+    if variables.get("LOG_FILE", "none").strip() == "":
+        values["log_file"] = ""
+    listeners = _listeners(variables, problems)
+    if listeners and "listeners" in values:
+        problems.append("listeners: HTR_IP or SCP_PORT is set as well; expected one of the two ways")
+    elif listeners:
+        values["listeners"] = listeners
 
 
 def _watch(value: Any, path: Path | None, problems: list[str]) -> WatchConfig | None:

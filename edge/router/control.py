@@ -113,15 +113,13 @@ class Control:
             _check_user(user)
             name, arguments = _parsed(question)
             verb = self._verb(name, arguments)
-            result = verb.apply(**arguments)
         except PonteError as error:
             return _refusal(error)
-        except Exception as error:  # noqa: BLE001  the router goes on, and who asked is told
-            log.error("control failed", extra={"alarm": "CONTROL_FAILED", "code": type(error).__name__})
-            return _refusal(PonteError("An error of the router's own; see its log"))
+        answer = _done(name, verb, arguments)
         if verb.changes:
-            log.warning("told by hand", extra={"verb": name, "user": user, **_shown(arguments)})
-        return {"ok": True, "result": dict(result)}
+            extra = {"verb": name, "user": user, "code": answer.get("code", "DONE"), **_shown(arguments)}
+            log.warning("told by hand", extra=extra)
+        return answer
 
     def _verb(self, name: str, arguments: Mapping[str, object]) -> Verb:
         verb = self._verbs.get(name)
@@ -146,6 +144,17 @@ def _shown(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that may stand in the log."""
     shown = {name: value for name, value in arguments.items() if name in _LOGGED}
     return {**shown, "study": study_key(arguments["study"])} if "study" in arguments else shown
+
+
+def _done(name: str, verb: Verb, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {"ok": True, "result": dict(verb.apply(**arguments))}
+    except PonteError as error:
+        return _refusal(error)
+    except Exception as error:  # noqa: BLE001  the router goes on, and who asked is told
+        extra = {"alarm": "CONTROL_FAILED", "verb": name, "code": type(error).__name__}
+        log.error("control failed", extra=extra)
+        return _refusal(PonteError("An error of the router's own; see its log"))
 
 
 class _NoQuestion(Exception):

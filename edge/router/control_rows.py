@@ -10,16 +10,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from router.delivery_rows import DISMISSED, OPEN
+from router.delivery_rows import BY_HAND, DISMISSED, OPEN
 from router.reception import AssociationFacts
 
 if TYPE_CHECKING:
     from router.database import Database
 
-MIGRATION: Final = """
+_WAS_BY_HAND = f"OLD.state = 'skipped' AND OLD.detail IN {BY_HAND}"
+_IS_BY_HAND = f"NEW.state = 'skipped' AND NEW.detail IN {BY_HAND}"
+MIGRATION: Final = f"""
     CREATE TABLE held_destinations (destination TEXT PRIMARY KEY, held_at REAL NOT NULL) WITHOUT ROWID;
     CREATE TABLE urgent_studies (study_instance_uid TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID;
-"""
+    ALTER TABLE study_deliveries ADD COLUMN dismissed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE destination_totals ADD COLUMN dismissed INTEGER NOT NULL DEFAULT 0;
+    UPDATE study_deliveries SET dismissed = (SELECT count(*) FROM deliveries d
+        JOIN instances i ON i.number = d.number
+        WHERE i.study_instance_uid = study_deliveries.study_instance_uid
+        AND d.destination = study_deliveries.destination AND d.state = 'skipped' AND d.detail IN {BY_HAND})
+        WHERE skipped > 0;
+    UPDATE destination_totals SET dismissed = (SELECT total(s.dismissed) FROM study_deliveries s
+        WHERE s.destination = destination_totals.destination);
+    CREATE TRIGGER delivery_closed_by_hand AFTER UPDATE OF state ON deliveries
+    WHEN ({_IS_BY_HAND}) <> ({_WAS_BY_HAND}) BEGIN
+        UPDATE study_deliveries SET dismissed = dismissed + ({_IS_BY_HAND}) - ({_WAS_BY_HAND})
+            WHERE study_instance_uid = (SELECT study_instance_uid FROM instances WHERE number = NEW.number)
+            AND destination = NEW.destination;
+        UPDATE destination_totals SET dismissed = dismissed + ({_IS_BY_HAND}) - ({_WAS_BY_HAND})
+            WHERE destination = NEW.destination;
+    END;
+"""  # noqa: S608
+"""`dismissed` are those of `skipped` that somebody closed by hand: no destination has them."""
 
 PAGE: Final = 500
 URGENT: Final = -1

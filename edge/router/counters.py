@@ -41,6 +41,12 @@ class Counters:
         self.add(f"{name}_bucket", le=bound)
         self.add(f"{name}_sum", value)
 
+    def take(self) -> list[tuple[str, dict[str, str], float]]:
+        """What was counted since it was last taken, for the counters of another process."""
+        with self._lock:
+            values, self._values = self._values, defaultdict(float)
+        return [(name, dict(labels), amount) for (name, labels), amount in values.items()]
+
     def value(self, name: str, **labels: str) -> float:
         """How much was counted with these labels, whatever the others are."""
         wanted = set(labels.items())

@@ -125,6 +125,12 @@ _AFTER = (
     f"SELECT {_COLUMNS} FROM instances WHERE number > ? AND state = 'kept'"  # noqa: S608
     " ORDER BY number LIMIT ?"
 )
+_NOTE_QUARANTINED = (
+    "INSERT OR IGNORE INTO quarantined (id, reason, sha256, sop_instance_uid, association_id, status,"
+    " received_at, study_instance_uid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(nullif(?8, ''),"
+    " (SELECT study_instance_uid FROM instances WHERE sop_instance_uid = ?4 AND state = 'kept'),"
+    " (SELECT study_instance_uid FROM instances WHERE sop_instance_uid = ?4 AND state <> 'kept')))"
+)
 _STUDY = (
     "INSERT INTO studies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET last_received_at = excluded.last_received_at"
@@ -310,6 +316,13 @@ class Database:
         self._connection.execute(
             "UPDATE associations SET ending = ?, ended_at = ? WHERE id = ?", (ending, ended_at, identity)
         )
+
+    def note_quarantined(self, row: Sequence[object], study_instance_uid: str = "") -> None:
+        """An entry of the quarantine, once: id, reason, digest, instance, association, status, time.
+
+        Its study is the one given, or that of the kept or former instance of the same UID.
+        """
+        self._connection.execute(_NOTE_QUARANTINED, (*row, study_instance_uid))
 
     def run(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
         """One statement, for tables that have a module of their own."""

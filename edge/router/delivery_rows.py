@@ -62,9 +62,10 @@ SOP Instance UID where what was sent had another."""
 DISMISSED: Final = "Dismissed by hand"
 DELETED: Final = "Deleted by hand"
 """What is skipped by somebody's decision, and not because the destination has it, says so in its detail."""
+BY_HAND: Final = (DISMISSED, DELETED)
 # word for word as the index has it
 OPEN: Final = "state IN ('waiting', 'sending', 'refused', 'given_up')"
-_BY_HAND = f"(d.state = 'skipped' AND d.detail IN ('{DISMISSED}', '{DELETED}'))"
+_BY_HAND = f"(d.state = 'skipped' AND d.detail IN {BY_HAND})"
 _CONFIRMED = (
     f"((d.state = 'skipped' AND NOT {_BY_HAND}) OR d.state = 'committed'"
     " OR (d.state = 'sent' AND d.wants_commitment = 0))"

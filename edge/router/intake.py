@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ponte.errors import StorageFull, TransientError
 from ponte.filemeta import part10_head
@@ -16,9 +16,9 @@ from ponte.quarantine import Quarantine, QuarantineRecord
 from ponte.scan import Scanner, Verdict
 from ponte.scanning.identity import text_of
 from ponte.uid import is_valid_uid
-from router.committer import Committer
+from router.committer import Committer, Settlement
 from router.counters import Counters
-from router.database import Database, Instance, Study
+from router.database import Instance, Study
 from router.failpoint import failpoint
 from router.live import Live
 from router.reception import (
@@ -62,6 +62,29 @@ STORE_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 _CHUNK = 1 << 20
 
 
+class Keeper(Protocol):
+    """Who gives instances their place and their row, as far as receiving needs it."""
+
+    @property
+    def is_well(self) -> bool:
+        """False while nothing can be committed."""
+        ...
+
+    def arrive(
+        self, partial: Partial, instance: Instance, study: Study, facts: AssociationFacts
+    ) -> Settlement:
+        """See `Committer.arrive`."""
+        ...
+
+    def close_association(self, association_id: str, how: Ending, ended_at: float) -> None:
+        """Note how and when it ended. Raises `NotCommitted`."""
+        ...
+
+    def note_quarantined(self, row: Sequence[object], study_instance_uid: str) -> None:
+        """See `Database.note_quarantined`. Raises `NotCommitted`."""
+        ...
+
+
 class Commitments(Protocol):
     """Who takes requests for Storage Commitment."""
 
@@ -90,13 +113,13 @@ class DiskLimits:
     files: int = 1024
 
 
-class SpoolIntake:
-    """The `Intake` on a spool."""
+class FileIntake[K: Keeper]:
+    """The `Intake` on a spool, whoever keeps its rows."""
 
     def __init__(
         self,
         spool: Spool,
-        committer: Committer,
+        committer: K,
         quarantine: Quarantine,
         commitments: Commitments,
         counters: Counters,
@@ -108,7 +131,7 @@ class SpoolIntake:
         self.committer = committer
         self.quarantine = quarantine
         self.counters = counters
-        self._commitments = commitments
+        self.commitments = commitments
         self.reports: Reports | None = None
         self.live = live or Live()
         self.watermarks = Watermarks(spool.folder, limits)
@@ -136,9 +159,8 @@ class SpoolIntake:
         """Note how it ended, where it stored anything."""
         self.counters.add("ponte_associations_ended_total", how=how)
         self.live.closed(facts.id)
-        now = time.time()
         try:
-            self.committer.run(lambda database: database.close_association(facts.id, how, now))
+            self.committer.close_association(facts.id, how, time.time())
         except TransientError as error:
             log.warning("association's end not noted", extra={"code": error.code, "association": facts.id})
 
@@ -161,7 +183,7 @@ class SpoolIntake:
     ) -> int:
         """See `Intake`."""
         try:
-            return self._commitments.ask(facts, transaction_uid, references)
+            return self.commitments.ask(facts, transaction_uid, references)
         except TransientError as error:
             log.error("commitment request not kept", extra={"code": error.code, "association": facts.id})
             return PROCESSING_FAILURE
@@ -193,10 +215,14 @@ class SpoolIntake:
         self.counters.add("ponte_cstore_total", status=f"{status:04X}", calling_ae=calling_ae)
 
 
+class SpoolIntake(FileIntake[Committer]):
+    """The `Intake` of the process that has the rows."""
+
+
 class _Arriving:
     """One dataset on its way into the spool."""
 
-    def __init__(self, intake: SpoolIntake, asked: Asked, partial: Partial) -> None:
+    def __init__(self, intake: FileIntake[Any], asked: Asked, partial: Partial) -> None:
         self._intake = intake
         self._asked = asked
         self._partial = partial
@@ -283,8 +309,7 @@ class _Arriving:
         uid, association = asked.sop_instance_uid, asked.association.id
         row = (identity, reason, verdict.sha256, uid, association, status, self._began)
         said = text_of(verdict.values.get(STUDY_INSTANCE_UID))
-        study = said if is_valid_uid(said) else ""
-        self._intake.committer.run(lambda database: note_quarantined(database, row, study))
+        self._intake.committer.note_quarantined(row, said if is_valid_uid(said) else "")
         self._intake.counters.add("ponte_quarantine_total", reason=reason)
         log.error(
             "instance quarantined", extra={"alarm": "QUARANTINED", "code": reason, "quarantine": identity}
@@ -331,18 +356,6 @@ def rows_of(
         ),
     )  # fmt: skip
     return instance, study
-
-
-def note_quarantined(database: Database, row: tuple[object, ...], study_instance_uid: str = "") -> None:
-    """A row for an entry of the quarantine, once: id, reason, digest, instance, association, status, time.
-    Its study is the one given, or that of the kept or former instance of the same UID."""
-    database.run(
-        "INSERT OR IGNORE INTO quarantined (id, reason, sha256, sop_instance_uid, association_id, status,"
-        " received_at, study_instance_uid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(nullif(?8, ''),"
-        " (SELECT study_instance_uid FROM instances WHERE sop_instance_uid = ?4 AND state = 'kept'),"
-        " (SELECT study_instance_uid FROM instances WHERE sop_instance_uid = ?4 AND state <> 'kept')))",
-        (*row, study_instance_uid),
-    )
 
 
 def chunks_of(path: Path) -> Iterator[bytes]:

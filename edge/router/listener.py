@@ -27,7 +27,8 @@ _BACKLOG = 128
 _PAUSE_S: Final = 0.1
 _OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
-Start = Callable[[socket.socket, Slot, "Listener"], None]
+Start = Callable[[socket.socket, Slot, "Listener"], bool]
+"""Serve a connection: False where nobody can now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +102,24 @@ class Listener:
             return
         slot = self._slots.take(address, connection)
         if slot is None:
-            if self.tls is None:
-                with suppress(OSError):
-                    connection.settimeout(0)
-                    connection.send(pdu.control(pdu.ASSOCIATE_RJ, AT_LIMIT.body))
-                    connection.shutdown(socket.SHUT_WR)
-            self._refuse(connection, address, "limit")
+            self._refuse_for_now(connection, address)
             return
         try:
-            self._start(connection, slot, self)
+            is_served = self._start(connection, slot, self)
         except BaseException:
             self._slots.give_back(slot)
             raise
+        if not is_served:
+            self._slots.give_back(slot)
+            self._refuse_for_now(connection, address)
+
+    def _refuse_for_now(self, connection: socket.socket, address: str) -> None:
+        if self.tls is None:
+            with suppress(OSError):
+                connection.settimeout(0)
+                connection.send(pdu.control(pdu.ASSOCIATE_RJ, AT_LIMIT.body))
+                connection.shutdown(socket.SHUT_WR)
+        self._refuse(connection, address, "limit")
 
     def _refuse(self, connection: socket.socket, address: str, reason: str) -> None:
         connection.close()

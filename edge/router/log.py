@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Sequence
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -59,12 +60,17 @@ def set_up(level: str, file: Path | None = None) -> None:
             failure = error
     for handler in handlers:
         handler.setFormatter(JsonFormatter())
-    logging.basicConfig(handlers=handlers, level=logging.WARNING, force=True)
-    for name in ("router", "ponte", "ponte_net"):
-        logging.getLogger(name).setLevel(level)
+    send_to(handlers, level)
     if failure is not None:
         extra = {"alarm": "NO_LOG_FILE", "errno": failure.errno}
         logging.getLogger(__name__).error("log file cannot be written", extra=extra)
+
+
+def send_to(handlers: Sequence[logging.Handler], level: str) -> None:
+    """The same records to these handlers alone."""
+    logging.basicConfig(handlers=handlers, level=logging.WARNING, force=True)
+    for name in ("router", "ponte", "ponte_net"):
+        logging.getLogger(name).setLevel(level)
 
 
 class PrivateFile(RotatingFileHandler):

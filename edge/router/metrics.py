@@ -37,6 +37,7 @@ _COUNTED: Final[Mapping[str, str]] = {
     "ponte_commitment_reports_total": "Storage Commitment reports to modalities.",
     "ponte_commitment_requests_total": "Storage Commitment asked of destinations.",
     "ponte_commitments_asked_total": "Storage Commitment asked by modalities.",
+    "ponte_carriers_lost_total": "Processes that carried associations and ended by themselves.",
     "ponte_connections_refused_total": "Connections closed before an association, by reason.",
     "ponte_cstore_total": "C-STORE answers, by status (hexadecimal) and calling AE title.",
     "ponte_destination_failures_total": "Failures of a destination as a whole, by code.",

@@ -98,8 +98,8 @@ class Parts:
             self._stopped.add(name)
             if not part.stop(grace_s):
                 raise TransientError(f"{name} does not end yet: what it has in hand is not done", code="BUSY")
+            self._stopped.discard(name)  # one that does not begin has failed
             part.start()
-            self._stopped.discard(name)
 
     def states(self) -> dict[str, State]:
         """By name, in their order."""

@@ -22,7 +22,7 @@ from router.counters import Counters
 from router.database import Database, Instance
 from router.failpoint import failpoint
 from router.folders import Folders
-from router.intake import chunks_of, note_quarantined
+from router.intake import chunks_of
 from router.organiser_rows import PATROLLED
 from router.reception import SUCCESS
 from router.savepoint import run_apart
@@ -154,7 +154,7 @@ def _note(database: Database, instance: Instance, quarantined: str | None) -> No
     if quarantined is not None:
         sha256, uid = instance.sha256.hex(), instance.sop_instance_uid
         row = (quarantined, _DAMAGED, sha256, uid, instance.association_id, SUCCESS, time.time())
-        note_quarantined(database, row, instance.study_instance_uid)
+        database.note_quarantined(row, instance.study_instance_uid)
 
 
 def _next_page(database: Database) -> list[Instance]:

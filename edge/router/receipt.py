@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from ponte.errors import StudyNotFound
-from router.delivery_rows import DISMISSED
+from router.delivery_rows import BY_HAND
 from router.receipt_keys import SigningKey
 from router.receipt_words import words_of
 from router.views import DeliveryView, InstanceView, QuarantinedView, StudyView, Views
@@ -49,7 +49,8 @@ def receipt(
             raise StudyNotFound("No study of this UID was ever received here")
         instances = list(_instances(views, study_instance_uid))
         quarantined = views.quarantined(study_instance_uid)
-    entries = [_entry(one, with_detail=with_patient) for one in instances]
+        decided_up_to = views.decided_up_to()
+    entries = [_entry(one, decided_up_to, with_detail=with_patient) for one in instances]
     totals = _totals(study, entries, quarantined)
     return {
         "type": KIND,
@@ -115,8 +116,10 @@ def _study(study: StudyView, *, with_patient: bool) -> dict[str, Any]:
     return found
 
 
-def _entry(one: InstanceView, *, with_detail: bool) -> dict[str, Any]:
-    """`removed_at` is null too where it was removed before times were kept."""
+def _entry(one: InstanceView, decided_up_to: int | None, *, with_detail: bool) -> dict[str, Any]:
+    """`removed_at` is null too where it was removed before times were kept. `is_undecided` says that more
+    destinations may be to have it."""
+    is_undecided = one.state == "kept" and decided_up_to is not None and one.number > decided_up_to
     return {
         "number": one.number,
         "sop_instance_uid": one.sop_instance_uid,
@@ -131,6 +134,7 @@ def _entry(one: InstanceView, *, with_detail: bool) -> dict[str, Any]:
         "state": one.state,
         "removed_at": _time(one.removed_at) if one.state == "removed" else None,
         "missing_since": _time(one.removed_at) if one.state == "missing" else None,
+        "is_undecided": is_undecided,
         "destinations": [_at_destination(delivery, with_detail=with_detail) for delivery in one.deliveries],
     }
 
@@ -138,7 +142,7 @@ def _entry(one: InstanceView, *, with_detail: bool) -> dict[str, Any]:
 def state_of(delivery: DeliveryView) -> str:
     """What a row says, in the words of a receipt: `skipped` is two things."""
     if delivery.state == "skipped":
-        return "dismissed" if delivery.detail == DISMISSED else "already_there"
+        return "dismissed" if delivery.detail in BY_HAND else "already_there"
     if delivery.state == "sent" and delivery.wants_commitment:
         return "sent_awaiting_commitment"
     return delivery.state
@@ -208,15 +212,15 @@ def _totals(
 
 def _standing(entry: Mapping[str, Any]) -> str:
     """Where an instance stands, all destinations together; the worst counts. `lost`: the file is here no more
-    and a destination that was to have it has not confirmed it. `nowhere`: nobody has decided that it goes
-    anywhere."""
+    and a destination that was to have it has not confirmed it. `nowhere`: it was decided that it goes
+    nowhere, or there is no destination."""
     states = {one["state"] for one in entry["destinations"]}
-    if states and states <= _CONFIRMED:
+    if states and states <= _CONFIRMED and not entry["is_undecided"]:
         return "delivered"
     if entry["state"] == "missing":
         return "lost"
     if states & {"refused", "given_up"}:
         return "failed"
-    if states & _UNDER_WAY:
+    if states & _UNDER_WAY or entry["is_undecided"]:
         return "under_way"
     return "dismissed" if states else "nowhere"

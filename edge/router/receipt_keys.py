@@ -88,7 +88,7 @@ def ensure_key(root: Path) -> SigningKey:
                 f" from the backup, or remove {PUBLIC_NAME} to begin with a new key",
                 code="RECEIPT_KEY",
             )
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(folder)
         secret = Ed25519PrivateKey.generate()
         _write_once(key, secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
     found = _read_key(key)
@@ -142,12 +142,22 @@ def _pem(key: SigningKey) -> bytes:
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
+def _make(folder: Path) -> None:
+    """For the user who has the folder above it, whoever makes it."""
+    if folder.exists():
+        return
+    folder.mkdir(mode=0o700, parents=True)
+    if os.geteuid() == 0:
+        owner = folder.parent.stat()
+        os.chown(folder, owner.st_uid, owner.st_gid)
+
+
 def _write_once(path: Path, content: bytes, mode: int) -> None:
     """Whole, durably, and never over one that somebody else made meanwhile."""
     partial = path.with_name(f".{path.name}.{token_hex(8)}")
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            if os.geteuid() == 0:  # the router may run as another user: whoever has the folder
+            if os.geteuid() == 0:  # the router may run as another user
                 owner = path.parent.stat()
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             file.write(content)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Condition, Thread
-from typing import Final
 
 from router.access import Access, AccessRules, Slot, Slots
-from router.association import AssociationLimits, Conversation
+from router.association import AssociationLimits
+from router.associations import Associations
 from router.counters import Counters
 from router.listener import Endpoint, Listener
 from router.reception import Intake
-
-_IDLE_S: Final = 1.0
-_POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +40,11 @@ class Scp:
         self._intake = intake
         self._access = Access(access or AccessRules())
         self._slots = Slots(most=most.associations, most_per_address=most.associations_per_address)
-        self._limits = limits or AssociationLimits()
         self._counters = counters or Counters()
         self._listeners: list[Listener] = []
-        self._conversations: dict[Conversation, Thread] = {}
-        self._changed = Condition()
+        self._associations = Associations(
+            access=self._access, limits=limits or AssociationLimits(), counters=self._counters
+        )
 
     @property
     def ports(self) -> list[int]:
@@ -59,7 +54,7 @@ class Scp:
     @property
     def open_associations(self) -> int:
         """Connections that are there now, those that have not associated yet included."""
-        return len(self._conversations)
+        return len(self._associations)
 
     @property
     def is_alive(self) -> bool:
@@ -87,49 +82,10 @@ class Scp:
         when `grace_s` are over. False where a thread did not end."""
         for listener in self._listeners:
             listener.stop()
-        deadline = time.monotonic() + grace_s
-        while self._conversations:
-            is_late = time.monotonic() >= deadline
-            for conversation in list(self._conversations):
-                if is_late or conversation.idle_s() > _IDLE_S:
-                    conversation.drain()
-            if is_late:
-                break
-            with self._changed:
-                self._changed.wait(_POLL_S)
-        return self._wait_for_threads()
+        return self._associations.stop(grace_s)
 
-    def _begin(self, connection: socket.socket, slot: Slot, listener: Listener) -> None:
-        conversation = Conversation(
-            connection,
-            slot,
-            self._slots,
-            listener=listener.name,
-            tls=listener.tls,
-            access=self._access,
-            limits=self._limits,
-            intake=self._intake,
-            counters=self._counters,
+    def _begin(self, connection: socket.socket, slot: Slot, listener: Listener) -> bool:
+        self._associations.begin(
+            connection, slot, self._slots, self._intake, listener=listener.name, tls=listener.tls
         )
-        thread = Thread(
-            target=self._run, args=(conversation,), name=f"association {slot.address}", daemon=True
-        )
-        self._conversations[conversation] = thread
-        try:
-            thread.start()
-        except BaseException:
-            del self._conversations[conversation]
-            raise
-
-    def _run(self, conversation: Conversation) -> None:
-        try:
-            conversation.run()
-        finally:
-            with self._changed:
-                self._conversations.pop(conversation, None)
-                self._changed.notify_all()
-
-    def _wait_for_threads(self) -> bool:
-        """They end within the time of a farewell, but for one that waits for the disk."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._conversations, timeout=5.0)
+        return True

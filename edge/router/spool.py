@@ -12,6 +12,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +25,22 @@ _OWNER_ONLY = 0o700
 _SUFFIX = ".dcm"
 
 
-class Spool:
-    """The folders. `receive` may be called by any thread; `keep` by one at a time."""
+@dataclass(slots=True, eq=False)
+class Incoming:
+    """A file in `incoming`. `place` is its path within `kept`, once it is there."""
 
-    def __init__(self, root: Path) -> None:
+    path: Path
+    place: str = field(default="", init=False)
+
+
+class Spool:
+    """The folders. `receive` may be called by any thread; `keep` by one at a time.
+
+    `mark` ends the names of what is received by this process, where there are several.
+    """
+
+    def __init__(self, root: Path, *, mark: str = "") -> None:
+        self._mark = mark
         self.folder = root / FOLDER_NAME
         self.incoming = self.folder / "incoming"
         self.kept = self.folder / "kept"
@@ -44,9 +57,9 @@ class Spool:
 
     def receive(self, head: bytes) -> Partial:
         """A new file that begins with `head`. Raises `OSError`."""
-        return Partial(self.incoming / new_name(), head)
+        return Partial(self.incoming / f"{new_name()}{self._mark}", head)
 
-    def keep(self, partials: Sequence[Partial]) -> list[str]:
+    def keep(self, partials: Sequence[Incoming]) -> list[str]:
         """Give whole, synced files their place, durably; their paths within `kept`. Raises `OSError`.
 
         What was moved before it raised stays in its place: ask `Partial.place`. A folder that failed once is
@@ -58,7 +71,7 @@ class Spool:
             self._shard_left = 0
             raise
 
-    def _keep(self, partials: Sequence[Partial]) -> list[str]:
+    def _keep(self, partials: Sequence[Incoming]) -> list[str]:
         touched = set()
         for partial in partials:
             shard = self._shard_for_next()
@@ -104,6 +117,13 @@ class Spool:
                 Path(shard).rmdir()
         return len(partials)
 
+    def sweep_marked(self, mark: str) -> int:
+        """Remove what a process that is no more was receiving; how many."""
+        partials = [file for file in _entries(self.incoming) if file.name.endswith(mark)]
+        for partial in partials:
+            Path(partial).unlink(missing_ok=True)
+        return len(partials)
+
     def _shard_for_next(self) -> str:
         if not self._shard_left:
             shard = new_name()
@@ -114,12 +134,11 @@ class Spool:
         return self._shard
 
 
-class Partial:
+class Partial(Incoming):
     """A file that is being received. `size_bytes` is what was written so far, the head included."""
 
     def __init__(self, path: Path, head: bytes) -> None:
-        self.path = path
-        self.place = ""
+        super().__init__(path)
         self.size_bytes = 0
         self._begun = 0
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -24,7 +24,7 @@ from ponte.quarantine import Quarantine, QuarantineRecord
 from ponte.scan import Scanner, Verdict
 from router.committer import Committer
 from router.database import FILE_NAME, Database, DatabaseDamaged
-from router.intake import KEPT_TAGS, chunks_of, note_quarantined, rows_of
+from router.intake import KEPT_TAGS, chunks_of, rows_of
 from router.spool import Spool, sync_folder
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ def _note_quarantine(database: Database, quarantine: Quarantine) -> None:
     for kept in quarantine.list():
         record = kept.record
         row = (kept.id, record.reason, record.sha256, record.sop_instance_uid or "", None, 0, 0.0)
-        note_quarantined(database, row)
+        database.note_quarantined(row)
     database.commit()
 
 

@@ -7,6 +7,7 @@ Times are seconds since the epoch. Everything of a patient is left out of `repr`
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,9 @@ from typing import Any, Final, Literal, Self
 from urllib.parse import quote
 
 from ponte.errors import InvalidRequest, TransientError
-from ponte.quarantine import NO_PIXELS_FOLDER, OTHERS_FOLDER, FolderQuarantine, folder_of
+from ponte.quarantine import NO_PIXELS_FOLDER, OTHERS_FOLDER, folder_of
 from router.database import FILE_NAME, MIGRATIONS
-from router.delivery_rows import DISMISSED
+from router.delivery_rows import BY_HAND
 from router.organiser_rows import NO_STUDY
 from router.spool import FOLDER_NAME
 from router.text import folded, person_name, text_value
@@ -31,8 +32,9 @@ InstanceState = Literal["kept", "removed", "missing"]
 
 MOST_STUDIES: Final = 500
 MOST_INSTANCES: Final = 5000
-_LEAST_VERSION: Final = 4
+_LEAST_VERSION: Final = 5
 _BUSY_S: Final = 5.0
+_MOST_RECORD_BYTES: Final = 1 << 20
 _NO_PIXELS = "NO_PIXEL_DATA"
 _FOUND_BY: Final = {
     "": "1",
@@ -84,8 +86,11 @@ _SERIES = """
         min(i.number)
     FROM instances i WHERE i.study_instance_uid = ? GROUP BY i.series_instance_uid ORDER BY min(i.number)
 """
+_COUNTS = ", ".join(
+    f"coalesce(t.{'skipped - t.dismissed' if state == 'skipped' else state}, 0)" for state in STATES
+)
 _QUEUES = f"""
-    SELECT p.destination, p.active, {", ".join(f"coalesce(t.{state}, 0)" for state in STATES)}, t.last_sent_at
+    SELECT p.destination, p.active, {_COUNTS}, t.last_sent_at, coalesce(t.dismissed, 0)
     FROM delivery_positions p LEFT JOIN destination_totals t ON t.destination = p.destination
     ORDER BY p.destination
 """  # noqa: S608
@@ -95,26 +100,29 @@ _OLDEST_WAITING = """
         AND d.state IN ('waiting', 'sending')
     ORDER BY d.number LIMIT 1
 """
-_OLDEST_UNPLANNED = """
-    SELECT durable_at FROM instances WHERE state = 'kept'
-        AND number > (SELECT min(number) FROM delivery_positions WHERE active = 1)
+_DECIDED_UP_TO = "SELECT min(number) FROM delivery_positions WHERE active = 1"
+_OLDEST_UNPLANNED = f"""
+    SELECT durable_at FROM instances WHERE state = 'kept' AND number > ({_DECIDED_UP_TO})
     ORDER BY number LIMIT 1
-"""
+"""  # noqa: S608
 _EXPECTED = """
     SELECT coalesce(d.sent_as, i.sop_instance_uid), i.number,
         d.state IN ('sent', 'committed', 'skipped')
     FROM instances i CROSS JOIN deliveries d ON d.number = i.number AND d.destination = ?
-    WHERE i.study_instance_uid = ? AND NOT (d.state = 'skipped' AND d.detail = ?) ORDER BY i.number
+    WHERE i.study_instance_uid = ? AND NOT (d.state = 'skipped' AND d.detail IN (?, ?))
+    ORDER BY i.number
 """
 _ARRIVED = """
     SELECT state, count(*), min(received_at), max(received_at), min(removed_at), max(removed_at)
     FROM instances WHERE study_instance_uid = ? GROUP BY state
 """
-_BECAME = """
-    SELECT d.destination, d.state, count(*), max(d.sent_at), max(d.committed_at), max(d.settled_at)
+_BECAME = f"""
+    SELECT d.destination,
+        CASE WHEN d.state = 'skipped' AND d.detail IN {BY_HAND} THEN 'dismissed' ELSE d.state END AS became,
+        count(*), max(d.sent_at), max(d.committed_at), max(d.settled_at)
     FROM instances i CROSS JOIN deliveries d ON d.number = i.number
-    WHERE i.study_instance_uid = ? GROUP BY d.destination, d.state ORDER BY d.destination
-"""
+    WHERE i.study_instance_uid = ? GROUP BY d.destination, became ORDER BY d.destination
+"""  # noqa: S608
 
 
 class NoRouterHere(InvalidRequest):
@@ -139,6 +147,7 @@ class QueueView:
     oldest_waiting_at: float | None
     last_sent_at: float | None
     active: bool = True
+    dismissed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +177,8 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class StudyDelivery:
-    """How many instances of a study are in which state at a destination."""
+    """How many instances of a study are in which state at a destination. `skipped` are there already; what
+    somebody `dismissed`, or deleted unsent, is not there."""
 
     destination: str
     waiting: int
@@ -177,6 +187,7 @@ class StudyDelivery:
     skipped: int
     refused: int
     given_up: int
+    dismissed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,8 +302,8 @@ class Sender:
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a study, condensed. `kind`: `first_received`, `last_received`, `complete`,
-    `waiting`, `sent`, `committed`, `skipped`, `refused`, `given_up`, `quarantined`, `removed`, `missing`.
-    `at` is when it last happened, None where that is not known."""
+    `waiting`, `sent`, `committed`, `skipped`, `dismissed`, `refused`, `given_up`, `quarantined`, `removed`,
+    `missing`. `at` is when it last happened, None where that is not known."""
 
     at: float | None
     kind: str
@@ -376,8 +387,8 @@ class Views:
         """Every destination, those that are configured no more included."""
         with self.moment():
             return [
-                QueueView(*(name, *counts, self._oldest_waiting(name), last_sent_at, bool(active)))
-                for name, active, *counts, last_sent_at in self._run(_QUEUES)
+                QueueView(*(name, *counts, self._oldest_waiting(name), last_sent_at, bool(active), dismissed))
+                for name, active, *counts, last_sent_at, dismissed in self._run(_QUEUES)
             ]
 
     def _oldest_waiting(self, destination: str) -> float | None:
@@ -393,12 +404,18 @@ class Views:
             found += [row[0] for row in self._run(_OLDEST_UNPLANNED)]
         return min((at for at in found if at is not None), default=None)
 
+    def decided_up_to(self) -> int | None:
+        """The number of the last instance for which every destination was decided on: of a later one that is
+        kept, more rows may come. None where there is no destination."""
+        (found,) = self._run(_DECIDED_UP_TO)[0]
+        return None if found is None else int(found)
+
     def quarantine_counts(self) -> dict[str, int]:
         """How much is in quarantine for which reason, and not decided on."""
         counts: dict[str, int] = {}
         for reason, folder in self._quarantine_folders():
             with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-                count = sum(_is_undecided(self.root, entry) for entry in entries)
+                count = sum(_is_undecided(entry) for entry in entries)
                 if count:
                     counts[reason] = count
         return counts
@@ -467,8 +484,8 @@ class Views:
 
     def _destinations_of(self, uid: str) -> tuple[StudyDelivery, ...]:
         query = (
-            "SELECT destination, waiting + sending, sent, committed, skipped, refused, given_up"
-            " FROM study_deliveries WHERE study_instance_uid = ? ORDER BY destination"
+            "SELECT destination, waiting + sending, sent, committed, skipped - dismissed, refused, given_up,"
+            " dismissed FROM study_deliveries WHERE study_instance_uid = ? ORDER BY destination"
         )
         return tuple(StudyDelivery(*row) for row in self._run(query, uid))
 
@@ -497,7 +514,7 @@ class Views:
     def expected(self, study_instance_uid: str, destination: str) -> list[tuple[str, int, bool]]:
         """What of a study is to be at a destination: SOP Instance UID there, number, and whether it said that
         it has it. What a person decided that it is not to have is left out."""
-        rows = self._run(_EXPECTED, destination, study_instance_uid, DISMISSED)
+        rows = self._run(_EXPECTED, destination, study_instance_uid, *BY_HAND)
         return [(uid, number, bool(is_confirmed)) for uid, number, is_confirmed in rows]
 
     def studies_called(self, text: str) -> list[str]:
@@ -633,26 +650,31 @@ def _changes(rows: Sequence[Sequence[Any]]) -> Iterator[Event]:
         yield Event(at.get(state, settled_at), kind, destination, count)
 
 
-def _is_undecided(root: Path, entry: os.DirEntry[str]) -> bool:
+def _is_undecided(entry: os.DirEntry[str]) -> bool:
     if not entry.name.endswith(".json") or entry.name.startswith("."):
         return False
     with contextlib.suppress(FileNotFoundError):
-        return not _is_released(str(root), entry.name.removesuffix(".json"), entry.stat().st_mtime_ns)
+        return not _is_released(entry.path, entry.stat().st_mtime_ns)
     return False
 
 
 def _is_undecided_id(root: Path, quarantine_id: str, reason: str) -> bool:
     try:
-        found = (root / folder_of(reason) / f"{quarantine_id}.json").stat()
+        path = root / folder_of(reason) / f"{quarantine_id}.json"
+        return not _is_released(str(path), path.stat().st_mtime_ns)
     except (OSError, ValueError):
         return False
-    return not _is_released(str(root), quarantine_id, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=1 << 16)
-def _is_released(root: str, quarantine_id: str, changed_ns: int) -> bool:  # noqa: ARG001  read anew when changed
-    """Whether somebody has decided on an entry; one that is gone counts as decided on."""
+def _is_released(record: str, changed_ns: int) -> bool:  # noqa: ARG001  read anew when changed
+    """Whether somebody has decided on an entry; one that is gone counts as decided on, a damaged one does
+    not."""
     try:
-        return FolderQuarantine(Path(root)).show(quarantine_id).released is not None
-    except InvalidRequest:
+        with Path(record).open("rb") as file:
+            value = json.loads(file.read(_MOST_RECORD_BYTES))
+    except FileNotFoundError:
         return True
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and value.get("released") is not None

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ponte.destination import Destination
 from ponte.errors import DestinationUnavailable, InvalidRequest, TransientError
@@ -29,9 +29,6 @@ from watcher.files import chunks
 from watcher.logfile import close_log, open_log
 from watcher.service import Target, Watcher, open_watcher
 
-if TYPE_CHECKING:
-    from router.intake import SpoolIntake
-
 log = logging.getLogger(__name__)
 
 AE_TITLE: Final = "ZIP"
@@ -40,10 +37,11 @@ _AGAIN_S: Final = 30.0
 
 
 class ZipQueue:
-    """The router's queue, an association of its own standing for each archive."""
+    """The router's queue, an association of its own standing for each archive. `bring` opens the queue for
+    one."""
 
-    def __init__(self, intake: SpoolIntake, ae_title: str) -> None:
-        self._intake = intake
+    def __init__(self, bring: Callable[[AssociationFacts], Bringing], ae_title: str) -> None:
+        self._bring = bring
         self._ae_title = ae_title
 
     def target(self, quarantine: Quarantine) -> Target:
@@ -54,7 +52,7 @@ class ZipQueue:
 
     def _bringing(self, name: str) -> Bringing:
         facts = AssociationFacts(f"zip-{name}", AE_TITLE, self._ae_title, "", "zip", time.time())
-        return Bringing(self._intake, facts)
+        return self._bring(facts)
 
     @contextmanager
     def _open(self, name: str) -> Iterator[Destination]:

@@ -11,6 +11,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
 
+from ponte.quarantine import FolderQuarantine
 from tests.browser.conftest import DESKTOP, PHONE, Box, overflows, severe, shot
 from tests.factories import make_ct
 
@@ -55,7 +56,27 @@ def test_what_arrives_is_counted_live_and_never_out_of_a_total(box: Box) -> None
     expect(page.locator("main")).to_contain_text("Nenhum aparelho está enviando.")
 
 
+def test_a_button_that_is_pressed_for_long_is_still_the_same(box: Box) -> None:
+    """The page is drawn anew each second: none of that may swallow a click."""
+    box.send(make_ct(1, StudyInstanceUID="1.2.3.3", SOPInstanceUID="1.2.3.3.1"))
+    page = box.page()
+    card = page.locator(".card", has_text="pacs")
+    card.get_by_role("button", name="Pausar").hover()
+    page.mouse.down()
+    clock = page.locator("#pulse").text_content()
+    for _ in range(2):
+        expect(page.locator("#pulse")).not_to_have_text(clock or "")
+        clock = page.locator("#pulse").text_content()
+    page.mouse.up()
+    expect(page.locator(".flash")).to_contain_text("pacs está em pausa")
+    card.get_by_role("button", name="Retomar").click()
+    expect(page.locator(".flash")).to_contain_text("pacs voltou a receber")
+
+
 def test_all_is_well_is_said_when_it_is(box: Box) -> None:
+    quarantine = FolderQuarantine(box.root)
+    for kept in list(quarantine.list()):
+        quarantine.purge(kept.id)
     box.configure("pacs")
     try:
         page = box.page(size=PHONE)

@@ -24,6 +24,7 @@ from ponte_net.scu import Peer, Scu, TlsOptions
 from router.association import AssociationLimits
 from router.listener import Endpoint
 from router.scp import Scp
+from tests import memory_intake
 from tests.authority import Authority
 from tests.factories import make_ct
 from tests.memory_intake import (
@@ -46,6 +47,13 @@ from tests.unit.router.store import Store, dataset_of
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 DATA = bytes(range(256)) * 300
+
+
+@pytest.fixture(params=[1, 2], autouse=True)
+def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """All of it by one process, and by carriers."""
+    monkeypatch.setattr(memory_intake, "PROCESSES", request.param)
+    return int(request.param)
 
 
 def echo(running: Served) -> None:

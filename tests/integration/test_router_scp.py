@@ -22,6 +22,7 @@ from infra.local.process import wait_for
 from ponte.scan import Scanner, scan
 from ponte_net.scu import TlsOptions
 from router.listener import Endpoint
+from tests import memory_intake
 from tests.authority import Authority
 from tests.factories import encode, make_colour, make_ct, make_report, uid
 from tests.memory_intake import LOOPBACK, MemoryIntake, Served, quick, served
@@ -49,8 +50,9 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=60)
 
 
-@pytest.fixture
-def scp() -> Iterator[Served]:
+@pytest.fixture(params=[1, 2], ids=["one process", "carriers"])
+def scp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    monkeypatch.setattr(memory_intake, "PROCESSES", request.param)
     with served(**quick(handshake_s=20, idle_s=60, pdu_s=60)) as running:
         yield running
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from dashboard.actions import ask_router, perform
@@ -16,11 +13,10 @@ from dashboard.flash import Flash
 from dashboard.page import Entry, problem, render, text_of, words_of
 from dashboard.shown import Shown
 from dashboard.situation import Facts, Finding, judge
+from dashboard.streams import Message, stream
 
 ENTRY: Final = Entry("now", "/", "now")
-MOST_STREAMS: Final = 20
 _EVERY_S = 1.0
-_LONGEST_S = 3600.0
 
 
 def page(request: Request) -> Response:
@@ -28,44 +24,25 @@ def page(request: Request) -> Response:
     return render(request, "now.html", **_values(request))
 
 
-async def events(request: Request) -> Response:
-    """The parts of the page whenever they have changed, and a clock, until the session is over."""
-    app = request.app.state
-    if app.streams >= MOST_STREAMS:
-        return problem(request, 503, "error.streams")
-    return StreamingResponse(_stream(request), media_type="text/event-stream")
+def events(request: Request) -> Response:
+    """A clock each second, and before it the parts of the page where they have changed."""
+    last = ""
 
+    def poll() -> list[Message]:
+        nonlocal last
+        parts, clock = _parts(request)
+        changed = [("parts", "", parts)] if parts != last else []
+        last = parts
+        return [*changed, ("clock", "", clock)]
 
-async def _stream(request: Request) -> AsyncIterator[str]:
-    app = request.app.state
-    app.streams += 1
-    try:
-        last, left = "", int(_LONGEST_S / _EVERY_S)
-        while left and not await request.is_disconnected():
-            if not _may_go_on(request):
-                yield "event: over\ndata:\n\n"
-                return
-            parts, clock = await run_in_threadpool(_parts, request)
-            if parts != last:
-                last = parts
-                yield "event: parts\n" + "".join(f"data: {line}\n" for line in parts.split("\n")) + "\n"
-            yield f"event: clock\ndata: {clock}\n\n"
-            left -= 1
-            await asyncio.sleep(_EVERY_S)
-    finally:
-        app.streams -= 1
-
-
-def _may_go_on(request: Request) -> bool:
-    app = request.app.state
-    return not app.config.has_password or app.sessions.role_of(request.state.visitor, touch=False) is not None
+    return stream(request, poll, _EVERY_S)
 
 
 def _parts(request: Request) -> tuple[str, str]:
     values = _values(request)
     facts: Facts = values["facts"]
     clock = Shown(words_of(request), request.app.state.zone, facts.at).moment(facts.at)[-8:]
-    return text_of(request, "now_parts.html", **values).replace("\r", ""), clock
+    return text_of(request, "now_parts.html", **values), clock
 
 
 def _values(request: Request) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from dashboard.actions import Work, ask_router, note, perform, safe_path
+from dashboard.actions import Work, ask_router, note, operators_only, perform, safe_path
 from dashboard.flash import Flash
 from dashboard.page import Entry, render, words_of
 from dashboard.quarantined import content_path, some, why
@@ -77,7 +77,7 @@ def picture(request: Request) -> Response:
 
 def export(request: Request) -> Response:
     """Its bytes as they came, under a name of ours."""
-    _operators_only(request)
+    operators_only(request)
     kept = _kept(request)
     try:
         stream = FolderQuarantine(_root(request)).open(kept.id)
@@ -107,7 +107,7 @@ def release(request: Request) -> Response:
 
 def purge_page(request: Request) -> Response:
     """What removing means, and the second step."""
-    _operators_only(request)
+    operators_only(request)
     kept = _kept(request)
     return render(request, "purge.html", kept=kept, why=partial(why, words_of(request)), at=_at)
 
@@ -172,11 +172,6 @@ def _kept(request: Request) -> Kept:
 def _root(request: Request) -> Path:
     root: Path = request.app.state.config.router.dicom_root
     return root
-
-
-def _operators_only(request: Request) -> None:
-    if request.state.role != "operator":
-        raise HTTPException(403)
 
 
 def _start(text: str) -> int:

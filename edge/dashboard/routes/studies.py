@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dashboard.actions import Said, ask_router, perform
+from dashboard.actions import Said, ask_router, operators_only, perform
 from dashboard.audit import study_key
 from dashboard.flash import Flash, Level
 from dashboard.page import Entry, render, words_of
@@ -39,13 +39,14 @@ class Arrived:
     done: int
     waiting: int
     failed: int
+    dismissed: int = 0
 
 
 def arrived(one: StudyDelivery) -> Arrived:
     """What matters first: what failed, then what waits."""
     done, failed = one.sent + one.committed + one.skipped, one.refused + one.given_up
-    level = "bad" if failed else "info" if one.waiting else "ok"
-    return Arrived(one.destination, level, done, one.waiting, failed)
+    level = "bad" if failed else "info" if one.waiting else "warn" if one.dismissed else "ok"
+    return Arrived(one.destination, level, done, one.waiting, failed, one.dismissed)
 
 
 def page(request: Request) -> Response:
@@ -109,8 +110,9 @@ def delete_page(request: Request) -> Response:
     """What deleting would mean, and the second step."""
     with request.app.state.views() as views:
         study = _study(request, views)
-    _operators_only(request)
-    unsent = max((one.waiting + one.refused + one.given_up for one in study.destinations), default=study.kept)
+    operators_only(request)
+    places = [arrived(one) for one in study.destinations]
+    unsent = max((one.waiting + one.failed + one.dismissed for one in places), default=study.kept)
     return render(request, "delete.html", study=study, base=_path(study.study_instance_uid), unsent=unsent)
 
 
@@ -153,7 +155,7 @@ def prioritise(request: Request) -> Response:
 
 def dismiss_page(request: Request) -> Response:
     """What not trying any more would mean, and the second step."""
-    _operators_only(request)
+    operators_only(request)
     with request.app.state.views() as views:
         study = _study(request, views)
     places = [one for one in map(arrived, study.destinations) if one.failed]
@@ -203,11 +205,6 @@ def _study(request: Request, views: Views) -> StudyView:
     if found is None:
         raise HTTPException(404)
     return found
-
-
-def _operators_only(request: Request) -> None:
-    if request.state.role != "operator":
-        raise HTTPException(403)
 
 
 def _path(uid: str) -> str:

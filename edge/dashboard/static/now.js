@@ -3,7 +3,21 @@ const now = document.getElementById("now");
 const pulse = document.getElementById("pulse");
 const said = document.getElementById("said");
 
+let pressed = false;
+let waiting = null;
+
+// A button that is exchanged between being pressed and let go would never be clicked.
+now.addEventListener("pointerdown", () => { pressed = true; });
+for (const end of ["pointerup", "pointercancel"]) {
+  addEventListener(end, () => setTimeout(() => {
+    pressed = false;
+    if (waiting !== null) exchange(waiting);
+  }));
+}
+
 function exchange(html) {
+  waiting = pressed ? html : null;
+  if (pressed) return;
   const next = document.createElement("template");
   next.innerHTML = html;
   const before = headline(now);

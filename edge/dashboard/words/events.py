@@ -96,6 +96,22 @@ TEXTS: Final = {
         "Reinicie-a em Ajustes; se continuar, exporte o diagnóstico.",
         "Restart it in Settings; if that does not help, export the diagnostics.",
     ),
+    "event.alarm.CARRIER_LOST": (
+        "Um processo que recebe imagens caiu; outro o substitui",
+        "A process that receives images ended; another takes its place",
+    ),
+    "event.alarm.CARRIER_LOST.do": (
+        "Os aparelhos reenviam o que não foi confirmado; se continuar, exporte o diagnóstico.",
+        "Modalities send again what was not confirmed; if it goes on, export the diagnostics.",
+    ),
+    "event.alarm.CARRIER": (
+        "Os processos que recebem imagens não funcionam como deviam",
+        "The processes that receive images do not work as they should",
+    ),
+    "event.alarm.CARRIER.do": (
+        "Reinicie a recepção em Ajustes; se continuar, exporte o diagnóstico.",
+        "Restart the listeners in Settings; if that does not help, export the diagnostics.",
+    ),
     "event.alarm.PART_FAILED": ("Uma parte do roteador parou", "A part of the router stopped"),
     "event.alarm.PART_FAILED.do": ("Reinicie-a em Ajustes.", "Restart it in Settings."),
     "event.alarm.CONTROL_FAILED": ("Um comando falhou por dentro", "A command failed within"),
@@ -171,6 +187,20 @@ TEXTS: Final = {
     ),
     "event.alarm.ALERTS_NOT_NOTED": ("Alertas não puderam ser anotados", "Alerts could not be noted"),
     "event.alarm.METRICS_NOT_SENT": ("Métricas não foram à AWS", "Metrics did not get to AWS"),
+    "event.alarm.WATCHER_FAILED": (
+        "A pasta de ZIPs não pode ser observada",
+        "The ZIP folder cannot be watched",
+    ),
+    "event.alarm.WATCHER_FAILED.do": (
+        "Veja nos registros o motivo, em geral uma pasta sem acesso; o roteador segue recebendo e tenta de novo.",
+        "The log says why, mostly a folder out of reach; the router goes on receiving and tries again.",
+    ),
+    "event.alarm.ARCHIVE_NOT_TAKEN": (
+        "Um ZIP não pode ser retirado da pasta",
+        "A ZIP cannot be taken out of its folder",
+    ),
+    "event.alarm.ARCHIVE_FAILING": ("Um ZIP falha repetidamente", "A ZIP fails again and again"),
+    "event.alarm.ARCHIVE_QUARANTINED": ("Um ZIP foi para a quarentena", "A ZIP went into quarantine"),
     "event.alarm.NOT_RELOADED": ("A configuração nova não foi aceita", "The new configuration was not taken"),
     "event.alarm.NOT_RELOADED.do": (
         "Rode ponte router check-config: ele diz o que está errado.",
@@ -181,11 +211,6 @@ TEXTS: Final = {
         "The log could not be written to its file",
     ),
     "event.action.told": ("Comando: {name}", "Command: {name}"),
-    "event.alarm.WATCHER_FAILED": ("Falha na pasta de ZIPs", "The ZIP folder failed"),
-    "event.alarm.WATCHER_FAILED.do": (
-        "Veja o Registro e a pasta de ZIPs.",
-        "See the Log and the ZIP folder.",
-    ),
     "event.alarm.RECEIPT_KEY": (
         "A chave dos recibos não pode ser usada",
         "The key of the receipts cannot be used",

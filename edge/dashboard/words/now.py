@@ -111,14 +111,14 @@ TEXTS: Final = {
         "{number} images were not taken by {name}",
     ),
     "now.failed.do": (
-        "Elas estão guardadas, e não são mais tentadas. Veja em Estudos, filtro “com falha”; corrija a causa e reenvie.",
-        "They are kept, and no longer tried. See Studies, filter “failed”; mend the cause and send again.",
+        "Continuam guardadas aqui, sem novas tentativas. Em Estudos, situação “Com falha”: corrija a causa e tente de novo.",
+        "Still kept here, and not tried any more. In Studies, situation “Failed”: mend the cause and try again.",
     ),
     "now.quarantined.one": ("{number} imagem está em quarentena", "{number} image is in quarantine"),
     "now.quarantined.other": ("{number} imagens estão em quarentena", "{number} images are in quarantine"),
     "now.quarantined.do": (
-        "Não foram encaminhadas. Em Quarentena, cada uma tem o motivo: envie de novo do aparelho, libere ou descarte.",
-        "They were not forwarded. Quarantine says why of each: send again from the modality, release or remove them.",
+        "O que está em quarentena não foi encaminhado. Cada item diz o motivo: envie de novo do aparelho, libere ou descarte.",
+        "What is in quarantine was not forwarded. Each item says why: send it again from the modality, release or remove it.",
     ),
     "now.old": ("Imagens esperam há {duration}", "Images have waited for {duration}"),
     "now.old.do": (

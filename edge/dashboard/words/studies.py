@@ -42,6 +42,8 @@ TEXTS: Final = {
     "studies.waiting.other": ("{number} à espera", "{number} waiting"),
     "studies.failed.one": ("{number} com falha", "{number} failed"),
     "studies.failed.other": ("{number} com falha", "{number} failed"),
+    "studies.dismissed.one": ("{number} dispensada", "{number} dismissed"),
+    "studies.dismissed.other": ("{number} dispensadas", "{number} dismissed"),
     "studies.quarantined.one": ("{number} em quarentena", "{number} in quarantine"),
     "studies.quarantined.other": ("{number} em quarentena", "{number} in quarantine"),
     "studies.nowhere": ("Nenhum destino", "No destination"),
@@ -120,6 +122,10 @@ TEXTS: Final = {
         "{number} committed by {destination}",
     ),
     "event.skipped": ("{number} já estavam em {destination}", "{number} were at {destination} already"),
+    "event.dismissed": (
+        "{number} dispensadas ou apagadas à mão: {destination} não as tem",
+        "{number} dismissed or deleted by hand: {destination} does not have them",
+    ),
     "event.refused": ("{number} recusadas por {destination}", "{number} refused by {destination}"),
     "event.given_up": (
         "{number} sem sucesso em {destination}; não são mais tentadas",

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from router.database import FILE_NAME, Database
-from router.intake import SpoolIntake
+from router.intake import FileIntake
 from router.reception import SUCCESS, Asked, Reception
 
 Loss = Literal["all that was not synced", "names without their bytes", "old names and new"]
@@ -97,13 +97,13 @@ class Recorder:
     @contextmanager
     def answers(self) -> Iterator[None]:
         """Note each C-STORE answer with Success when it is about to leave, between `finish` and the wire."""
-        begin = SpoolIntake.begin
+        begin = FileIntake.begin
 
-        def on_begin(intake: SpoolIntake, asked: Asked) -> Reception:
+        def on_begin(intake: FileIntake[Any], asked: Asked) -> Reception:
             return _Heard(begin(intake, asked), asked, self)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(SpoolIntake, "begin", on_begin)
+            patch.setattr(FileIntake, "begin", on_begin)
             yield
 
     def _identity(self, inode: int) -> Identity:

@@ -129,6 +129,15 @@ def test_what_is_asked_wrongly_is_said(question: bytes, said: str, tmp_path: Pat
         assert call(tmp_path, "say") == {"said": {}}
 
 
+def test_what_is_told_leaves_a_line_without_the_name_of_a_study(caplog: pytest.LogCaptureFixture) -> None:
+    control = Control(Path(), {**VERBS, "tell": Verb(lambda study: {}, {"study": str})})
+    control.answered(b'{"verb": "tell", "study": "1.2.826.0.1"}', 0)
+    control.answered(b'{"verb": "later"}', 0)
+    told = [(one.__dict__["verb"], one.__dict__["code"]) for one in caplog.records]
+    assert told == [("tell", "DONE"), ("later", "STORAGE")]
+    assert "1.2.826.0.1" not in str([one.__dict__ for one in caplog.records])
+
+
 def test_another_user_is_not_answered(tmp_path: Path) -> None:
     control = Control(tmp_path, VERBS)
     answer = control.answered(b'{"verb": "say"}', os.geteuid() + 1)

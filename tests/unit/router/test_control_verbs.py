@@ -22,6 +22,7 @@ from router.reception import Asked, Intake
 from router.removal import NotSent
 from router.savepoint import run_apart
 from router.spool import Spool
+from router.views import Views
 from tests.factories import STUDY_UID, encode, make_ct
 from tests.told_scp import Conversation, Stored, told_scp
 from tests.unit.router.forwarding import dicom, recorder, wait_for
@@ -201,6 +202,15 @@ def test_what_is_dismissed_is_nobodys_success(started: Callable[..., Router]) ->
         router.ask("dismiss")
     assert router.ask("dismiss", study=STUDY_UID) == {"dismissed": 1, "destinations": {"pacs": 1}}
     assert router.states("pacs") == ["skipped"]
+    with Views(router.config.dicom_root) as views:
+        (queue,), found = views.queues(), views.study(STUDY_UID)
+        assert (queue.skipped, queue.dismissed) == (0, 1), "it is not there"
+        assert found is not None
+        assert (found.destinations[0].skipped, found.destinations[0].dismissed) == (0, 1)
+        assert "dismissed" in [event.kind for event in views.timeline(STUDY_UID)]
+    assert router.ask("resend", study=STUDY_UID)["resent"] == 1
+    with Views(router.config.dicom_root) as views:
+        assert (views.queues()[0].waiting, views.queues()[0].dismissed) == (1, 0)
     with pytest.raises(NotSent):
         router.ask("delete", study=STUDY_UID)
 

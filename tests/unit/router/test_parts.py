@@ -83,6 +83,22 @@ def test_one_that_does_not_end_is_not_begun_beside_itself() -> None:
     assert parts.states() == {"one": "running"}
 
 
+def test_one_that_does_not_begin_again_has_failed() -> None:
+    made: list[Made] = []
+
+    def make() -> Made:
+        if made:
+            raise InvalidRequest("a password file is gone")
+        made.append(Made("one", []))
+        return made[0]
+
+    parts = Parts([Renewed("one", make)])
+    parts.start()
+    with pytest.raises(InvalidRequest):
+        parts.restart("one", 3.0)
+    assert parts.states() == {"one": "failed"}
+
+
 def test_a_part_that_is_none_is_said() -> None:
     parts = Parts([Renewed("one", lambda: Made("one", []))])
     with pytest.raises(InvalidRequest, match="expected one"):

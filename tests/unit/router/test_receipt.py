@@ -159,6 +159,21 @@ def test_nothing_is_called_delivered_that_a_destination_did_not_confirm(
     assert there["sent_at"] is None or state in ("sent_awaiting_commitment", "committed")
 
 
+def test_what_nobody_decided_on_yet_is_under_way(house: House) -> None:
+    """Before the planner came to it, and for a destination that is new in the configuration."""
+    house.store.send(make_ct(1))
+    house.complete()
+    house.store.committer.run(lambda database: delivery_rows.configure(database, ["pacs"]))
+    assert made(house)["verdict"]["code"] == "UNDER_WAY"
+    plan(house, "pacs")
+    settle(house, "pacs", "sent")
+    assert made(house)["verdict"]["code"] == "DELIVERED"
+    house.store.committer.run(lambda database: delivery_rows.configure(database, ["cloud", "pacs"]))
+    found = made(house)
+    assert (found["totals"]["delivered"], found["verdict"]["code"]) == (0, "UNDER_WAY")
+    assert found["instances"][0]["is_undecided"]
+
+
 def test_what_goes_nowhere_or_was_lost_needs_somebody(house: House) -> None:
     house.store.send(make_ct(1))
     house.complete()

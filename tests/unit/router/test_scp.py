@@ -22,6 +22,7 @@ from router.access import STORAGE_COMMITMENT, Access, AccessRules
 from router.listener import Endpoint
 from router.reception import Referenced
 from router.scp import Scp
+from tests import memory_intake
 from tests.memory_intake import (
     CT,
     CT_EXPLICIT,
@@ -39,6 +40,13 @@ from tests.memory_intake import (
 IMPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
 COMMITMENT = Kind(STORAGE_COMMITMENT, IMPLICIT)
 DATA = bytes(range(256)) * 300
+
+
+@pytest.fixture(params=[1, 2], autouse=True)
+def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """All of it by one process, and by carriers."""
+    monkeypatch.setattr(memory_intake, "PROCESSES", request.param)
+    return int(request.param)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ _REASON = re.compile(r"[A-Z][A-Z0-9_]{0,40}", re.ASCII)
 _RECORD_SUFFIX = ".json"
 _SUFFIXES = (".dcm", ".bin", ".zip")
 _MOST_RECORD = 1 << 20
+_COUNT_AGAIN_S: Final = 10.0
+"""Others may add to it and purge it: the size is counted again so long after it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,7 @@ class FolderQuarantine:
         self._root = root
         self._budget_bytes = budget_bytes
         self._size: int | None = None
+        self._counted_at = 0.0
 
     def keep(self, record: QuarantineRecord, content: Iterable[bytes] | None) -> str:
         """See `Quarantine.keep`."""
@@ -247,8 +251,9 @@ class FolderQuarantine:
         return self._root / folder_of(kept.record.reason) / f"{kept.id}{suffix_of(kept.record)}"
 
     def _used(self) -> int:
-        """Bytes of all contents: looked up once, then kept up to date."""
-        if self._size is None:
+        """Bytes of all contents: counted now and then, and kept up to date meanwhile."""
+        if self._size is None or time.monotonic() - self._counted_at > _COUNT_AGAIN_S:
+            self._counted_at = time.monotonic()
             files = (path.with_suffix(suffix) for path in self._records("*") for suffix in _SUFFIXES)
             self._size = sum(file.stat().st_size for file in files if file.is_file())
         return self._size
