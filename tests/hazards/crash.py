@@ -96,7 +96,7 @@ _EIO = ("written:2", "renamed:2", "committing:40", "committing:80", "committing:
 
 @dataclass(frozen=True)
 class Cell:
-    """One of the matrix; `processes` receive."""
+    """One of the matrix; so many `processes` carry associations."""
 
     place: Place
     trouble: Trouble
@@ -231,7 +231,14 @@ class _Scene:
 
     def _started(self, *failpoints: str) -> Router:
         settings = yaml.safe_dump(self._settings())
-        router = Router(self.root, self._port, ",".join(failpoints), settings, {"HTR_IP": "127.0.0.1"})
+        router = Router(
+            self.root,
+            self._port,
+            ",".join(failpoints),
+            settings,
+            {"HTR_IP": "127.0.0.1"},
+            processes=self._cell.processes,
+        )
         try:
             router.wait_until_started()
         except BaseException:
@@ -248,7 +255,6 @@ class _Scene:
                 for name, archive in self.archives.items()
             ],
             "studies": {"quiet_s": 1.0, "keep_s": 0 if self._cell.place.removes else 3600},
-            **({"limits": {"processes": self._cell.processes}} if self._cell.processes > 1 else {}),
         }
 
     def _over(self, router: Router) -> None:

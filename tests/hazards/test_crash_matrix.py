@@ -15,7 +15,11 @@ from tests.hazards.crash import PLACES, TROUBLES, Cell, Outcome
 from tests.hazards.crash_table import AT_A_TIME, FAILED, committed, name_of
 
 _QUICK = crash.diagonal()
-_REST = [pytest.param(cell, marks=pytest.mark.exhaustive) for cell in crash.cells() if cell not in _QUICK]
+_REST = [
+    pytest.param(cell, marks=pytest.mark.exhaustive)
+    for cell in (*crash.cells(), *crash.cells(processes=2))
+    if cell not in _QUICK
+]
 
 
 @pytest.fixture(scope="module")
