@@ -19,6 +19,7 @@ from infra.local.process import wait_for
 from ponte.errors import TransientError
 from ponte.quarantine import FolderQuarantine
 from ponte_net import command, pdu
+from ponte_net.scu import Peer, Scu, TlsOptions
 from router import carriers as module
 from router.access import Slot
 from router.carrier import DoorHandler
@@ -33,6 +34,7 @@ from router.remote import RemoteIntake, RemotePlace
 from router.scp import ConnectionLimits
 from router.spool import Spool
 from router.stem import Stem
+from tests.authority import Authority
 from tests.carriers import NO_LIMITS, Shared, Threads, carriers
 from tests.factories import make_ct
 from tests.memory_intake import LOOPBACK, RawPeer, command_pdu, data_pdu, store_request
@@ -293,9 +295,13 @@ def test_what_was_counted_is_taken_once() -> None:
 
 
 def test_carriers_are_processes_that_say_what_they_count(tmp_path: Path) -> None:
-    """Those of `ponte router run`: the stem, its carriers, their counters and their end."""
-    store, counters = Store(tmp_path), Counters()
-    settings = carriers(store.intake, (Endpoint(0, LOOPBACK),), counters, root=tmp_path)._settings
+    """Those of `ponte router run`: the stem, its carriers, TLS in them, their counters and their end."""
+    authority = Authority(tmp_path)
+    issued = authority.issue(LOOPBACK)
+    secure = TlsOptions(certificate_file=issued.certificate_file, key_file=issued.key_file)
+    store, counters = Store(tmp_path / "root"), Counters()
+    endpoints = (Endpoint(0, LOOPBACK), Endpoint(0, LOOPBACK, tls=secure))
+    settings = carriers(store.intake, endpoints, counters, root=tmp_path / "root")._settings
     found = Carriers(
         settings, store.intake, processes=2, stem=Stem(settings), connections=ConnectionLimits(),
         counters=counters,
@@ -306,12 +312,13 @@ def test_carriers_are_processes_that_say_what_they_count(tmp_path: Path) -> None
         peer.associate()
         assert sent(peer, make_ct(1)) == SUCCESS
         peer.release()
+    Scu(Peer(LOOPBACK, found.ports[1], "P"), tls_options=TlsOptions(authority.ca_file)).check()
     assert found.stop(5)
     store.close()
     assert len(set(pids)) == 2
     assert not any(Path("/proc", str(pid)).exists() for pid in pids)
     assert counters.value("ponte_instances_total", settlement="kept") == 1
-    assert counters.value("ponte_associations_ended_total", how="released") == 1
+    assert counters.value("ponte_associations_ended_total", how="released") == 2
 
 
 def test_a_committer_that_is_far_says_why_it_did_not(tmp_path: Path) -> None:
