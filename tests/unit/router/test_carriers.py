@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -316,9 +317,14 @@ def test_carriers_are_processes_that_say_what_they_count(tmp_path: Path) -> None
     assert found.stop(5)
     store.close()
     assert len(set(pids)) == 2
-    assert not any(Path("/proc", str(pid)).exists() for pid in pids)
+    for pid in pids:
+        wait_for(partial(is_gone, pid), timeout_s=20, msg="it is there still")
     assert counters.value("ponte_instances_total", settlement="kept") == 1
     assert counters.value("ponte_associations_ended_total", how="released") == 2
+
+
+def is_gone(pid: int) -> bool:
+    return not Path("/proc", str(pid)).exists()
 
 
 def test_a_committer_that_is_far_says_why_it_did_not(tmp_path: Path) -> None:
