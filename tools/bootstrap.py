@@ -158,6 +158,8 @@ def install() -> None:
 
 
 def main() -> None:
+    if EDGE:
+        os.umask(0o022)  # the service's user reads what root installs
     wanted = digest()
     if os.path.exists(STAMP):
         with open(STAMP) as stream:

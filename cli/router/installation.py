@@ -155,9 +155,11 @@ def _carry_out(layout: Layout, plan: Plan, *, dry_run: bool) -> None:
             print_line(f"  {line}")
     if dry_run:
         return
-    plan.do()
-    if plan.password:
-        print_line(f"\nPassword of the page, shown this once: {plan.password}\n")
+    try:
+        plan.do()
+    finally:  # its hash may be written by then
+        if plan.password and layout.env_file.exists():
+            print_line(f"\nPassword of the page, shown this once: {plan.password}\n")
 
 
 def _say_what_is_next(layout: Layout, *, start: bool) -> None:

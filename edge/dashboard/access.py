@@ -140,7 +140,8 @@ class Gate:
     async def _ask_to_log_in(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         if scope["method"] == "POST" or "text/event-stream" in Headers(scope=scope).get("accept", ""):
             raise Refusal(401, "error.401")
-        wanted = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+        query = scope["query_string"].decode("latin-1")
+        wanted = scope["path"] + (f"?{query}" if query else "")
         response = RedirectResponse(f"/login?next={quote(wanted, safe='')}", 303)
         await response(scope, receive, answer)
 

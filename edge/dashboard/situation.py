@@ -92,7 +92,11 @@ def _findings(facts: Facts) -> Iterator[Finding]:
         yield from _of_the_wait(facts)
     yield from _of_the_disk(facts)
     for name, queue in facts.queues.items():
-        if failed := queue.refused + queue.given_up:
+        if not queue.active and _waiting(queue):
+            yield Finding(
+                "warn", "now.orphans", "now.orphans.do", {"name": name}, _waiting(queue), counts_title=True
+            )
+        if failed := queue.active * (queue.refused + queue.given_up):
             yield Finding(
                 "warn",
                 "now.failed",
@@ -240,7 +244,7 @@ class Pulse:
         try:
             with self._views() as views:
                 rows = _Rows(
-                    {one.destination: one for one in views.queues() if one.active},
+                    {one.destination: one for one in views.queues()},
                     views.oldest_unforwarded_at(),
                     sum(views.quarantine_counts().values()),
                 )

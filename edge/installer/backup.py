@@ -36,6 +36,8 @@ LOCK_NAME: Final = "backup.lock"
 _ATTEMPTS = 5
 _FOLDER_PREFIX = "backup-"
 _ROOM_BESIDE_BYTES = 64 << 20
+_ROOM_FOR_EACH_BYTES = 2048  # header, padding and digest
+_TIMES_THE_MARK = 2  # of free space, below which modalities are put off
 _KEYS = (".key", ".pub")
 
 
@@ -152,8 +154,8 @@ def _check_room(config: RouterConfig, held: Held, stream: BinaryIO) -> None:
     disk = os.fstatvfs(stream.fileno())
     free = disk.f_bavail * disk.f_frsize
     same = os.fstat(stream.fileno()).st_dev == config.dicom_root.stat().st_dev
-    left = max(config.disk.associations_bytes, config.disk.warning_bytes) if same else 0
-    needed = held.size_bytes + _ROOM_BESIDE_BYTES
+    left = _TIMES_THE_MARK * config.disk.associations_bytes if same else 0
+    needed = held.size_bytes + len(held.places) * _ROOM_FOR_EACH_BYTES + _ROOM_BESIDE_BYTES
     if free - needed < left:
         where = "the disk of DICOM_ROOT, of which modalities need the rest" if same else "the backup's disk"
         raise StorageFull(f"the backup needs {needed} bytes; {max(0, free - left)} are to be had on {where}")

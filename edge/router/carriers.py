@@ -39,8 +39,8 @@ _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
 
 
-class Stem(Protocol):
-    """What carriers grow from."""
+class Grows(Protocol):
+    """What carriers grow from, such as a `Stem`."""
 
     def grow(self, mark: str, door: socket.socket) -> None:
         """A carrier behind this door, which is closed here. Raises `OSError`."""
@@ -74,7 +74,7 @@ class Carriers:
         intake: SpoolIntake,
         *,
         processes: int,
-        stem: Stem,
+        stem: Grows,
         connections: ConnectionLimits,
         counters: Counters,
     ) -> None:
@@ -241,18 +241,19 @@ class Carriers:
     def _lose(self, carrier: _Carrier) -> None:
         """It has ended, as it was asked to or not."""
         self._desk.forget(carrier.door.fileno())
-        carrier.door.close()
-        carrier.is_gone = True
-        self._carriers.remove(carrier)
+        with self._changed:  # nobody is to speak into a socket that has its number
+            carrier.door.close()
+            carrier.is_gone = True
+            self._carriers.remove(carrier)
+        self._all_ended = self._all_ended and (carrier.ended is True or not self._stopping)
         if carrier.ended is None:
             log.error("carrier lost", extra={"alarm": "CARRIER_LOST"})
             self._counters.add("ponte_carriers_lost_total")
             if time.monotonic() - carrier.started_at > _STEADY_S:
                 self._pause_s = 0.0
             self._put_off()
-        self._all_ended = self._all_ended and carrier.ended is not False
-        self._sweep(carrier)
         self._tell()
+        self._sweep(carrier)
 
     def _begin(self, endpoint: int, connection: socket.socket, slot: Slot, listener: Listener) -> bool:
         """Hand a connection over; False where nobody takes it."""
@@ -264,7 +265,8 @@ class Carriers:
                 try:
                     files = [connection.fileno(), theirs.fileno()]
                     packet = ("connection", endpoint, listener.name, slot.address)
-                    carrier.door.say(*packet, files=files, wait=False)
+                    with self._changed:
+                        carrier.door.say(*packet, files=files, wait=False)
                 except DoorClosed:
                     self._change(carrier, -1)
                     continue
@@ -281,7 +283,10 @@ class Carriers:
     def _sweep(self, carrier: _Carrier) -> None:
         """What a carrier was receiving goes when the last of its questions was heard, not before."""
         if carrier.is_gone and not carrier.connections:
-            self._intake.spool.sweep_marked(carrier.mark)
+            try:
+                self._intake.spool.sweep_marked(carrier.mark)
+            except OSError as error:  # the next start does it
+                log.warning("partial files not removed", extra={"errno": error.errno})
 
     def _tell(self) -> None:
         with self._changed:

@@ -139,6 +139,9 @@ def test_what_is_not_to_be_sent_any_more_stays_here(box: Box, page: Page, uid: s
     page.get_by_role("link", name="Não enviar mais…").click()
     shot(page, "dismiss-desktop")
     press(page, "Não enviar mais para archive", "2 imagens não serão mais enviadas")
+    press(page, "Dar como completo", "completo")
+    expect(page.locator(".verdict.warn")).to_contain_text("Alguém decidiu não enviar uma parte")
+    expect(page.locator(".verdict")).to_contain_text("archive: 2 dispensadas")
     assert at(box, uid, "archive").refused == 0
     with box.views() as views:
         study = views.study(uid)

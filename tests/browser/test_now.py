@@ -12,6 +12,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 
 from ponte.quarantine import FolderQuarantine
+from router.controlclient import call
 from tests.browser.conftest import DESKTOP, PHONE, Box, overflows, severe, shot
 from tests.factories import make_ct
 
@@ -73,13 +74,17 @@ def test_a_button_that_is_pressed_for_long_is_still_the_same(box: Box) -> None:
     expect(page.locator(".flash")).to_contain_text("pacs voltou a receber")
 
 
-def test_all_is_well_is_said_when_it_is(box: Box) -> None:
+def test_all_is_well_is_said_when_it_is_and_not_before(box: Box) -> None:
+    """What waits for a destination that is configured no more is nobody's, until somebody decides."""
+    box.send(make_ct(1, StudyInstanceUID="1.2.3.4", SOPInstanceUID="1.2.3.4.1"))
     quarantine = FolderQuarantine(box.root)
     for kept in list(quarantine.list()):
         quarantine.purge(kept.id)
     box.configure("pacs")
     try:
         page = box.page(size=PHONE)
+        expect(page.locator("h1")).to_contain_text("não está mais configurado", timeout=10_000)
+        call(box.root, "dismiss", destination="archive")
         expect(page.locator("h1")).to_have_text("Tudo em ordem", timeout=10_000)
         expect(page.locator(".verdict.ok .level")).to_have_text("Em ordem")
         assert severe(page) == []

@@ -14,8 +14,8 @@ TEXTS: Final = {
     "now.reload": ("Recarregar", "Reload"),
     "now.ok": ("Tudo em ordem", "All is well"),
     "now.ok.quiet": (
-        "Tudo o que chegou foi encaminhado. Nada espera.",
-        "All that came was forwarded. Nothing waits.",
+        "Nada espera para ser encaminhado.",
+        "Nothing waits to be forwarded.",
     ),
     "now.ok.busy": (
         "Imagens chegam e são encaminhadas.",
@@ -113,6 +113,18 @@ TEXTS: Final = {
     "now.failed.do": (
         "Continuam guardadas aqui, sem novas tentativas. Em Estudos, situação “Com falha”: corrija a causa e tente de novo.",
         "Still kept here, and not tried any more. In Studies, situation “Failed”: mend the cause and try again.",
+    ),
+    "now.orphans.one": (
+        "{number} imagem espera por {name}, que não está mais configurado",
+        "{number} image waits for {name}, which is configured no more",
+    ),
+    "now.orphans.other": (
+        "{number} imagens esperam por {name}, que não está mais configurado",
+        "{number} images wait for {name}, which is configured no more",
+    ),
+    "now.orphans.do": (
+        "Ninguém as envia, e elas ficam guardadas. Configure o destino de novo, ou decida que não vão: ponte router dismiss --destination {name}",
+        "Nobody sends them, and they stay here. Configure the destination again, or decide that they do not go: ponte router dismiss --destination {name}",
     ),
     "now.quarantined.one": ("{number} imagem está em quarentena", "{number} image is in quarantine"),
     "now.quarantined.other": ("{number} imagens estão em quarentena", "{number} images are in quarantine"),

@@ -78,7 +78,15 @@ TEXTS: Final = {
         "They are kept here until the destination has confirmed.",
     ),
     "study.ok": ("Tudo o que chegou foi encaminhado", "All that came was forwarded"),
-    "study.ok.do": ("Cada destino confirmou cada imagem.", "Each destination confirmed each image."),
+    "study.ok.do": (
+        "Cada destino confirmou as imagens que devia receber.",
+        "Each destination confirmed the images that it was to have.",
+    ),
+    "study.dismissed": ("Alguém decidiu não enviar uma parte", "Somebody decided not to send some of it"),
+    "study.dismissed.do": (
+        "Há um destino que não tem todas as imagens deste estudo. Reenviar desfaz essa decisão.",
+        "There is a destination that does not have all images of this study. Sending again undoes that decision.",
+    ),
     "study.nowhere": ("Guardado aqui, sem destino", "Kept here, with no destination"),
     "study.nowhere.do": (
         "Nenhuma regra envia este estudo a um destino.",

@@ -61,6 +61,7 @@ def test_all_is_well_when_nothing_waits_and_when_images_are_on_their_way() -> No
         ({"disk": Disk(100 << 30, 200 << 30, days_left=2.0)}, "warn", "now.disk"),
         ({"disk": Disk(100 << 30, 200 << 30, days_left=0.5)}, "bad", "now.disk"),
         ({"queues": {"pacs": queue(refused=2)}}, "warn", "now.failed"),
+        ({"queues": {"old": replace(queue(waiting=2), active=False)}}, "warn", "now.orphans"),
         ({"quarantined": 1}, "warn", "now.quarantined"),
         ({"rows_code": "SCHEMA"}, "bad", "now.rows"),
         ({"oldest_unforwarded_at": NOW - 7200}, "warn", "now.old"),

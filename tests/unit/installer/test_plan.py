@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
+from cli.router.installation import _carry_out
 from installer import steps, units
 from installer.layout import Layout, backups_of, in_folder, on_this_machine
 from installer.plan import Plan, install, uninstall
@@ -293,3 +294,21 @@ def on_a_terminal(arguments: list[str], answers: list[str]) -> str:
     os.close(ours)
     assert (process.wait(30), left) == (0, []), said
     return said
+
+
+def test_the_password_is_shown_even_where_a_later_step_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Fails:
+        def say(self) -> str:
+            return "fail"
+
+        def do(self) -> None:
+            raise OSError(1, "no systemd here")
+
+    layout = in_folder(tmp_path, None)
+    plan = install(layout, SETTINGS, PROGRAM)
+    plan.steps.append(Fails())
+    with pytest.raises(OSError, match="no systemd"):
+        _carry_out(layout, plan, dry_run=False)
+    assert plan.password in capsys.readouterr().out

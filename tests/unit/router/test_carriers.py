@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -149,22 +150,37 @@ def test_a_carrier_that_is_gone_loses_its_peers_and_another_follows(
         assert store.count() == 2
 
 
+def test_one_that_is_killed_while_all_are_ending_did_not_end(tmp_path: Path) -> None:
+    with carried(tmp_path) as (_, found, stem), RawPeer(found.ports[0]) as peer:
+        peer.associate()
+        peer.send(command_pdu(store_request()), data_pdu(bytes(1000), last=False))
+        ended: list[bool] = []
+        stopping = Thread(target=lambda: ended.append(found.stop(20)))
+        stopping.start()
+        wait_for(lambda: len(found._carriers) == 1, timeout_s=20, msg="the idle one does not end")
+        end(stem, 0)
+        stopping.join(20)
+        assert ended == [False]
+        found._all_ended = True
+
+
 def test_those_that_do_not_last_follow_each_other_ever_more_slowly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first at once, then after a pause that is twice that before. Meanwhile peers are told to wait."""
-    monkeypatch.setattr(module, "_FIRST_PAUSE_S", 0.5)
+    """The first at once, the next after a pause, which doubles. Meanwhile peers are told to come again."""
+    monkeypatch.setattr(module, "_FIRST_PAUSE_S", 40.0)
     with carried(tmp_path, processes=1) as (_, found, stem):
-        pauses = []
-        for number in range(3):
-            wait_for(lambda: len(found.pids) == 1, timeout_s=20, msg="none is there")
-            pauses.append(found._pause_s)
-            end(stem, number)
-            wait_for(lambda: not found._carriers, timeout_s=20, msg="it is there still")
-        assert pauses == [0, 0.5, 1.0]
+        end(stem, 0)
+        wait_for(lambda: len(stem.doors) == 2, timeout_s=20, msg="none follows")
+        wait_for(lambda: len(found.pids) == 1, timeout_s=20, msg="it does not start")
+        end(stem, 1)
+        wait_for(lambda: not found.pids, timeout_s=20, msg="it is there still")
         with RawPeer(found.ports[0]) as peer:
             assert peer.pdu() == (pdu.ASSOCIATE_RJ, bytes((0, 2, 3, 2)))
         wait_for(lambda: not found.open_associations, timeout_s=20, msg="it keeps its place")
+        (due,) = found._due
+        assert 20 < due - time.monotonic() <= 40
+        assert found._pause_s == 60
 
 
 def test_a_connection_for_which_a_carrier_has_no_file_left_is_closed(
