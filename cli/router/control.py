@@ -76,7 +76,7 @@ def queue(
         print_json({"oldest_unforwarded_at": oldest, "queues": [asdict(one) for one in queues]})
         return
     heads = ("destination", "waiting", "sending", "sent", "committed", "skipped", "refused", "given up",
-             "oldest")  # fmt: skip
+             "dismissed", "oldest")  # fmt: skip
     print_table(heads, [_queue_row(one) for one in queues])
 
 
@@ -344,7 +344,7 @@ def _queue_row(one: QueueView) -> tuple[object, ...]:
     name = one.destination if one.active else f"{one.destination} (not configured)"
     return (
         name, one.waiting, one.sending, one.sent, one.committed, one.skipped, one.refused, one.given_up,
-        _span(one.oldest_waiting_at),
+        one.dismissed, _span(one.oldest_waiting_at),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ponte import quarantine as module
 from ponte.dedup import Finding, Ledger, Policy
 from ponte.destination import Outcome
 from ponte.errors import InvalidRequest, StorageFull
@@ -97,6 +98,19 @@ def test_without_bytes_the_reason_is_kept_for_each_place(quarantine: FolderQuara
     assert len(set(ids)) == 2
     with pytest.raises(InvalidRequest, match="no bytes"):
         quarantine.open(ids[0])
+
+
+def test_what_another_process_keeps_and_purges_counts_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (FolderQuarantine(tmp_path, budget_bytes=2 * len(CT)) for _ in range(2))
+    first = one.keep(CONFLICT, [CT])
+    other.keep(CONFLICT, [b"x" * len(CT)])
+    monkeypatch.setattr(module, "_COUNT_AGAIN_S", 0.0)
+    with pytest.raises(StorageFull):
+        one.keep(CONFLICT, [b"y" * len(CT)])
+    other.purge(first)
+    one.keep(CONFLICT, [b"y" * len(CT)])
 
 
 def test_the_budget_is_for_all_and_what_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
