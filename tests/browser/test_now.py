@@ -31,7 +31,7 @@ def connected(box: Box, title: str) -> Iterator[Association]:
 
 
 def test_one_glance_says_which_destination_is_dead_and_what_to_do(box: Box) -> None:
-    box.send(make_ct(1, StudyInstanceUID="1.2.3.1"))
+    box.send(make_ct(1, StudyInstanceUID="1.2.3.1", SOPInstanceUID="1.2.3.1.1"))
     page = box.page()
     expect(page.locator("h1")).to_have_text("archive não responde")
     expect(page.locator(".verdict")).to_contain_text("no disco")
