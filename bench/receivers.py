@@ -24,6 +24,7 @@ from router.counters import Counters
 from router.intake import DiskLimits, SpoolIntake
 from router.listen import listen
 from router.listener import Endpoint
+from router.memory import share_arenas
 from router.reception import SUCCESS, Asked, AssociationFacts, Ending, Reception, Referenced
 from router.scp import ConnectionLimits, Scp
 from router.spool import Spool
@@ -47,6 +48,7 @@ def ours(port: int, folder: Path, processes: int = 1) -> None:
         disk=DiskConfig(0, 0, warning_bytes=0),
         log_level="WARNING",
     )
+    share_arenas()
     listen(config, intake, counters).start()
     signal.pause()
 

@@ -15,12 +15,14 @@ def run(config: ConfigOption = None, env_file: EnvOption = Path(".env")) -> None
     """Run until SIGTERM; associations that are there then may finish."""
     from router import log
     from router.listen import listen
+    from router.memory import share_arenas
     from router.service import Service, end_on_signals
 
     found = load(config, env_file)
     log.set_up(found.log_level, found.log_path)
     for warning in found.warnings():
         print_error(f"warning: {warning}")
+    share_arenas()
     service = Service(found, listen, read_config=lambda: read(config, env_file))
     end_on_signals(service)
     raise typer.Exit(service.run())

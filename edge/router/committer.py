@@ -113,9 +113,11 @@ class Committer:
         """Note how and when it ended. Raises `NotCommitted`."""
         self.run(lambda database: database.close_association(association_id, how, ended_at))
 
-    def note_quarantined(self, row: Sequence[object], study_instance_uid: str) -> None:
+    def note_quarantined(
+        self, row: Sequence[object], study_instance_uid: str, facts: AssociationFacts
+    ) -> None:
         """See `Database.note_quarantined`. Raises `NotCommitted`."""
-        self.run(lambda database: database.note_quarantined(row, study_instance_uid))
+        self.run(lambda database: database.note_quarantined(row, study_instance_uid, facts))
 
     def remove(self, sop_instance_uid: str) -> bool:
         """Let an instance go that nobody needs any more; False where none is kept. Raises `NotCommitted`.

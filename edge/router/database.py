@@ -317,11 +317,16 @@ class Database:
             "UPDATE associations SET ending = ?, ended_at = ? WHERE id = ?", (ending, ended_at, identity)
         )
 
-    def note_quarantined(self, row: Sequence[object], study_instance_uid: str = "") -> None:
+    def note_quarantined(
+        self, row: Sequence[object], study_instance_uid: str = "", facts: AssociationFacts | None = None
+    ) -> None:
         """An entry of the quarantine, once: id, reason, digest, instance, association, status, time.
 
-        Its study is the one given, or that of the kept or former instance of the same UID.
+        Its study is the one given, or that of the kept or former instance of the same UID. `facts` are of the
+        association that it came by: one whose instances all went there has a row too.
         """
+        if facts is not None:
+            self.open_association(facts)
         self._connection.execute(_NOTE_QUARANTINED, (*row, study_instance_uid))
 
     def run(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:

@@ -116,8 +116,8 @@ class Desk:
             case Arrived():
                 return self._arrival(seat, question)
             case Quarantined():
-                row, study = question.row, question.study_instance_uid
-                return Change(lambda database: database.note_quarantined(row, study))
+                row, study, facts = question.row, question.study_instance_uid, question.facts
+                return Change(lambda database: database.note_quarantined(row, study, facts))
             case Closed():
                 seat.facts = None
                 self._intake.live.closed(question.association_id)

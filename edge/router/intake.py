@@ -80,7 +80,9 @@ class Keeper(Protocol):
         """Note how and when it ended. Raises `NotCommitted`."""
         ...
 
-    def note_quarantined(self, row: Sequence[object], study_instance_uid: str) -> None:
+    def note_quarantined(
+        self, row: Sequence[object], study_instance_uid: str, facts: AssociationFacts
+    ) -> None:
         """See `Database.note_quarantined`. Raises `NotCommitted`."""
         ...
 
@@ -309,7 +311,8 @@ class _Arriving:
         uid, association = asked.sop_instance_uid, asked.association.id
         row = (identity, reason, verdict.sha256, uid, association, status, self._began)
         said = text_of(verdict.values.get(STUDY_INSTANCE_UID))
-        self._intake.committer.note_quarantined(row, said if is_valid_uid(said) else "")
+        study = said if is_valid_uid(said) else ""
+        self._intake.committer.note_quarantined(row, study, asked.association)
         self._intake.counters.add("ponte_quarantine_total", reason=reason)
         log.error(
             "instance quarantined", extra={"alarm": "QUARANTINED", "code": reason, "quarantine": identity}

@@ -63,6 +63,7 @@ class Quarantined:
 
     row: Sequence[Any]
     study_instance_uid: str
+    facts: AssociationFacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,9 +57,11 @@ class Remote:
         """See `Committer.close_association`."""
         self.ask_for(Closed(association_id, how, ended_at))
 
-    def note_quarantined(self, row: Sequence[object], study_instance_uid: str) -> None:
+    def note_quarantined(
+        self, row: Sequence[object], study_instance_uid: str, facts: AssociationFacts
+    ) -> None:
         """See `Committer.note_quarantined`."""
-        self.ask_for(Quarantined(row, study_instance_uid))
+        self.ask_for(Quarantined(row, study_instance_uid, facts))
 
     def ask(self, facts: AssociationFacts, transaction_uid: str, references: Sequence[Referenced]) -> int:
         """See `Commitments`. Raises `NotCommitted`."""

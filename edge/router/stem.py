@@ -19,6 +19,7 @@ from typing import Final, NoReturn
 
 from router.carrier import CarrierSettings, carry
 from router.door import Door, DoorClosed
+from router.memory import share_arenas
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ def main(file: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # who tells a group means the first process
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    share_arenas()
     above = socket.socket(fileno=file)
     settings: CarrierSettings = pickle.loads(above.recv(_LONGEST))  # noqa: S301  from who started us
     gc.collect()

@@ -60,7 +60,7 @@ def pair() -> Iterator[tuple[Channel, socket.socket]]:
         Opened(replace(FACTS, tls_subject=None)),
         Closed("a1", "timed_out", 1.5),
         Arrived("0-1", INSTANCE, STUDY, FACTS),
-        Quarantined(["id", "NOT_DICOM", None, "1.2.3", "a1", 0xC000, 1.5], "1.2.6"),
+        Quarantined(["id", "NOT_DICOM", None, "1.2.3", "a1", 0xC000, 1.5], "1.2.6", FACTS),
         CommitmentAsked(FACTS, "1.2.9", [Referenced("1.2.4", "1.2.3")]),
         CommitmentReported("1.2.9", ["1.2.3"], [["1.2.8", 0x0112]]),  # type: ignore[list-item]
         Answer(),

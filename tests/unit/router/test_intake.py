@@ -70,6 +70,14 @@ def test_an_image_without_pixels_does_not_match_and_is_kept_in_quarantine(store:
     assert store.files() == []
 
 
+def test_an_association_of_which_nothing_was_kept_has_a_row_all_the_same(store: Store) -> None:
+    instance = make_ct()
+    del instance.PixelData
+    store.send(instance)
+    query = "SELECT calling_ae_title, count(*) FROM associations a JOIN quarantined ON association_id = a.id"
+    assert store.committer.run(lambda database: database.run(query).fetchone()) == ("MODALITY", 1)
+
+
 def test_an_instance_that_has_no_pixels_by_nature_is_kept(store: Store) -> None:
     assert store.send(make_report()) == SUCCESS
 
