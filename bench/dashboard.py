@@ -8,6 +8,7 @@ turns without the dashboard, and with it and an open event stream.
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import shutil
 import statistics
@@ -25,6 +26,7 @@ import yaml
 
 from bench.peers import HOST, NODELAY, make_instances
 from infra.local.process import Child, answers, free_port, wait_for
+from router.spool import FOLDER_NAME
 from tests import many_studies
 from tests.factories import encode, make_ct, uid
 
@@ -33,6 +35,7 @@ ASSOCIATIONS: Final = 4
 REQUESTS: Final = 100
 _SMALL: Final = 1500  # instances of each association, while pages are asked for
 _RECEIVED: Final = 480
+_LOG_LINES: Final = 65_000
 _ANSWER_S: Final = 30.0
 _REPOSITORY: Final = Path(__file__).parent.parent
 
@@ -51,6 +54,11 @@ def pages() -> dict[str, str]:
         "studies that failed": "/studies?state=failed",
         "one study": f"/studies/{study}",
         "quarantine": "/quarantine",
+        "connections": "/doctor",
+        "log of 9 MB": "/logs",
+        "log of 9 MB, a text that is nowhere": "/logs?text=nobody-wrote-this",
+        "events of 9 MB": "/events",
+        "settings": "/configuration",
         "a style sheet": "/static/style.css",
     }
 
@@ -75,6 +83,7 @@ def _answered(work: Path) -> dict[str, Figures]:
     """Each page many times, in turns, while four send small images as fast as they are taken."""
     root, folders = work / "pages", _small(work)
     many_studies.make(root, studies=STUDIES, images=IMAGES)
+    _fill_log(root / FOLDER_NAME / "log" / "router.log")
     with ExitStack() as stack:
         scp_port, port = stack.enter_context(_box(root, work, has_dashboard=True))
         over = Event()
@@ -87,6 +96,19 @@ def _answered(work: Path) -> dict[str, Figures]:
             over.set()
             for sender in senders:
                 sender.join()
+
+
+def _fill_log(path: Path) -> None:
+    """What a router writes in months: now and then an alarm among what is seldom looked at."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as log:
+        for number in range(_LOG_LINES):
+            line = {"time": f"2026-01-{number % 28 + 1:02d}T10:00:00.000Z", "level": "INFO"}
+            told = {"message": "association released", "association": f"a{number}", "instances": 120}
+            if number % 50 == 0:
+                line["level"] = "ERROR"
+                told = {"message": "instance quarantined", "alarm": "QUARANTINED", "code": "TRUNCATED"}
+            log.write(json.dumps({**line, **told}) + "\n")
 
 
 def _asked(port: int) -> dict[str, Figures]:
@@ -162,7 +184,7 @@ def _box(root: Path, folder: Path, *, has_dashboard: bool) -> Iterator[tuple[int
     listeners = [{"address": HOST, "port": scp_port}]
     disk = {"associations_bytes": 0, "instances_bytes": 0, "warning_bytes": 0}
     configuration.write_text(yaml.safe_dump({"listeners": listeners, "disk": disk, "destinations": []}))
-    environment = {**os.environ, "DICOM_ROOT": str(root), "DASHBOARD_PORT": str(port), "LOG_FILE": ""}
+    environment = {**os.environ, "DICOM_ROOT": str(root), "DASHBOARD_PORT": str(port)}
     with ExitStack() as stack:
         for name, wanted, listens in (("router run", True, scp_port), ("dashboard", has_dashboard, port)):
             if wanted:

@@ -16,7 +16,7 @@ from router.spool import FOLDER_NAME
 
 MOST: Final = 200
 _MOST_LINES: Final = 2000
-_LOG_BYTES: Final = 4 << 20
+_LOG_BYTES: Final = 2 << 20
 _AUDIT_BYTES: Final = 256 << 10
 _SAME_S: Final = 5.0
 _CHANGES: Final = {

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from io import FileIO
 from pathlib import Path
 from typing import Final
@@ -72,7 +73,8 @@ class Filter:
             return False
         if self.association and self.association.encode() not in text:
             return False
-        return not _SIMPLE.fullmatch(self.text) or self.text.lower().encode() in text.lower()
+        needle = _needle(self.text)
+        return not needle or needle in text.lower()
 
     def fits(self, line: Line) -> bool:
         """True for a line that all of it wants."""
@@ -117,7 +119,7 @@ def latest(
     for one in files(path):
         for text in _backwards(one, left):
             left -= len(text) + 1
-            if (having and not any(part in text for part in having)) or not wanted.may_fit(text):
+            if (having and not _has_one(text, having)) or not wanted.may_fit(text):
                 continue
             line = read_line(text)
             if line is not None and wanted.fits(line):
@@ -125,6 +127,19 @@ def latest(
                 if len(found) == most:
                     return found[::-1]
     return found[::-1]
+
+
+def _has_one(text: bytes, parts: Sequence[bytes]) -> bool:
+    for part in parts:  # noqa: SIM110  three times as fast as any() with a generator, for each of many lines
+        if part in text:
+            return True
+    return False
+
+
+@lru_cache(maxsize=64)
+def _needle(text: str) -> bytes:
+    """What stands in each line that has this text, in lower case; empty where that cannot be known."""
+    return text.lower().encode() if _SIMPLE.fullmatch(text) else b""
 
 
 def _backwards(path: Path, most_bytes: int) -> Iterator[bytes]:
