@@ -77,20 +77,20 @@ def test_try_now_says_how_many(box: Box, page: Page, uid: str) -> None:
 
 
 def test_resend_sends_it_again(box: Box, page: Page, uid: str) -> None:
-    before = len(box.live.stored)
+    def sent_at() -> list[float]:
+        with box.views() as views:
+            found = [one for i in views.instances(uid) for one in i.deliveries if one.destination == "pacs"]
+        return [one.sent_at for one in found if one.state == "sent" and one.sent_at is not None]
+
+    box.until(lambda: len(sent_at()) == 2, "sent once")
+    before = sent_at()
     page.goto(f"/studies/{uid}")
     page.select_option("#destination", "pacs")
     press(page, "Reenviar", "2 imagens serão reenviadas")
 
     def again() -> bool:
-        with box.views() as views:
-            tries = [
-                one.attempts
-                for i in views.instances(uid)
-                for one in i.deliveries
-                if one.destination == "pacs"
-            ]
-        return at(box, uid, "pacs").sent == 2 and len(box.live.stored) >= before and len(tries) == 2
+        now = sent_at()
+        return len(now) == len(before) == 2 and min(now) > max(before)
 
     box.until(again, "sent again")
 
